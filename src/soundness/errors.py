@@ -1,0 +1,72 @@
+"""What can go wrong through no fault of ours, one class per situation.
+
+    SoundnessError
+    ├── TaskError          a task file, data set or world cannot be used as it is
+    ├── ModelError         a model cannot be found, loaded or trusted
+    ├── RunError           a run folder is locked, damaged or belongs to other settings
+    ├── MetricError        an unknown metric was asked for, or nothing could be scored
+    ├── SettingError       an option has a value that makes no sense
+    └── MissingPackage     an optional package is needed and absent
+
+Every message says what was wanted, what was found and what to do. The command line prints the message alone and leaves with
+`exit_code`; our own mistakes stay `AssertionError` and keep their traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "MetricError",
+    "MissingPackage",
+    "ModelError",
+    "RunError",
+    "SettingError",
+    "SoundnessError",
+    "TaskError",
+    "near",
+]
+
+
+class SoundnessError(Exception):
+    """A situation the user can mend; `exit_code` is what the command line returns (3, error)."""
+
+    exit_code = 3
+
+
+class TaskError(SoundnessError):
+    """A task file, data set or world cannot be used as it is."""
+
+
+class ModelError(SoundnessError):
+    """A model cannot be found, loaded or trusted."""
+
+
+class RunError(SoundnessError):
+    """A run folder is locked, damaged or belongs to other settings."""
+
+
+class MetricError(SoundnessError):
+    """An unknown metric was asked for, or nothing could be scored."""
+
+
+class SettingError(SoundnessError):
+    """An option has a value that makes no sense."""
+
+
+class MissingPackage(SoundnessError):
+    """An optional package is needed and absent."""
+
+    def __init__(self, package: str, purpose: str, install: str | None = None) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install {install or package}")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the names closest to `name`, or "" where none is close.
+
+    >>> near("info_gian", ["info_gain", "accuracy"])
+    " (did you mean 'info_gain'?)"
+    """
+    found = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" (did you mean {' or '.join(repr(f) for f in found)}?)" if found else ""

@@ -1,0 +1,292 @@
+"""The nouns that travel between the parts: frozen, plain, free of torch.
+
+Legend: ids are token ids; spans are half-open `[start, stop)` token positions in `Chain.ids`; log-probabilities are natural
+logarithms (nats).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "Chain",
+    "Comparison",
+    "Edit",
+    "Estimate",
+    "Finish",
+    "Generation",
+    "Outcome",
+    "Probe",
+    "Problem",
+    "Prompt",
+    "Reading",
+    "Score",
+    "Span",
+    "Verdict",
+    "Word",
+]
+
+Finish = Literal["stop", "length"]
+"""Why a generation ended: the model closed it (`stop`) or the token limit did (`length`)."""
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class Outcome(StrEnum):
+    """What became of one free-text answer; unknown is not wrong."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNREADABLE = "unreadable"
+    CUT_OFF = "cut_off"
+
+
+class Word(StrEnum):
+    """The verdict on one tuned model."""
+
+    SOUND = "sound"
+    HOLLOWED = "hollowed"
+    LOST = "lost"
+    INSUFFICIENT = "insufficient evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its reference answer."""
+
+    id: str
+    """Unique within its task."""
+    question: str
+    """The question's text, without choices and without any prompt template."""
+    answer: str | None
+    """Reference answer: a capital letter where there are `choices`, text otherwise; None where the task has none."""
+    choices: tuple[str, ...] | None = None
+    """Answer options in order (A, B, ...), or None for an open answer."""
+    rationale: str | None = None
+    """A reference explanation as one text."""
+    steps: tuple[str, ...] | None = None
+    """Reference steps, or the steps that some model wrote."""
+    facts: tuple[str, ...] = ()
+    """Sentences known to be true that bear on the question."""
+    context: tuple[str, ...] = ()
+    """Passages that the question is about."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Any other field of the source row, JSON values only."""
+
+    @property
+    def answer_text(self) -> str | None:
+        """The reference answer in words: the chosen option's text, or `answer` itself."""
+        if self.answer is None or self.choices is None:
+            return self.answer
+        return self.choices[LETTERS.index(self.answer)]
+
+
+class Span(NamedTuple):
+    """A half-open stretch of token positions."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is shown before it writes."""
+
+    text: str
+    """The rendered prompt, template included."""
+    ids: tuple[int, ...]
+    """Its token ids, one beginning-of-text token at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model wrote after a prefix."""
+
+    ids: tuple[int, ...]
+    """Generated token ids, the end-of-text token left out."""
+    finish: Finish
+    """Why it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What one model wrote for one problem."""
+
+    problem_id: str
+    """The problem it answers."""
+    model: str
+    """Name of the writer within the run."""
+    sample: int
+    """Which of the samples for this problem, from 0."""
+    seed: int
+    """The run's sampling seed; the draw depends on seed, problem id and sample alone."""
+    prompt: Prompt
+    """What the writer was shown."""
+    ids: tuple[int, ...]
+    """Generated token ids, end-of-text token left out."""
+    text: str
+    """The raw text, untouched."""
+    finish: Finish
+    """Why it ended."""
+    steps: tuple[Span, ...] = ()
+    """Steps as spans that partition `[0, len(ids))` exactly; empty for an empty chain."""
+    answer: str | None = None
+    """The last stated answer as written, or None where none could be read."""
+    answer_step: int | None = None
+    """Index of the first step that states `answer`, or None."""
+    outcome: Outcome | None = None
+    """Grade against the reference, or None where the problem has no reference answer."""
+
+    def before(self, num_steps: int) -> tuple[int, ...]:
+        """Return the ids of the first `num_steps` steps."""
+        return self.ids[: self.steps[num_steps - 1].stop] if num_steps else ()
+
+    def step_ids(self, index: int) -> tuple[int, ...]:
+        """Return the ids of step `index` (from 0)."""
+        return self.ids[self.steps[index].start : self.steps[index].stop]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an intervention made of a chain, so that a page can show before and after."""
+
+    kind: str
+    """Name of the intervention, such as `truncate`, `fill_tail`, `mistake`, `swap`, `shuffle`, `drop`."""
+    ids: tuple[int, ...]
+    """The edited chain's ids, which replace `Chain.ids` after the prompt."""
+    step: int | None
+    """The step touched first (from 0), or None where the whole chain was."""
+    before: str
+    """The text that was replaced."""
+    after: str
+    """The text that stands there now."""
+    note: str = ""
+    """Which operator, which donor, which seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question to a model: how likely is `continuation` right after `prefix`?"""
+
+    prefix: tuple[int, ...]
+    """Token ids conditioned on; may be empty."""
+    continuation: tuple[int, ...]
+    """Token ids scored; at least one."""
+    why: str = field(default="", compare=False)
+    """What asked for it; no part of its identity."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", tuple(self.prefix))
+        object.__setattr__(self, "continuation", tuple(self.continuation))
+        if not self.continuation:
+            raise ValueError("a Probe needs at least one continuation token, and this one has none")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model believes of one probe's continuation."""
+
+    token_nats: tuple[float, ...]
+    """log p of each continuation token given all before it, nats."""
+    token_top: tuple[bool, ...]
+    """Whether each continuation token is the most likely one at its place (ties count as top)."""
+
+    @property
+    def nats(self) -> float:
+        """Sum of `token_nats`: log-probability of the whole continuation, nats."""
+        return math.fsum(self.token_nats)
+
+    @property
+    def top(self) -> bool:
+        """Whether greedy decoding after the prefix would write exactly this continuation."""
+        return all(self.token_top)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric on one chain: a number, or None with a reason."""
+
+    metric: str
+    """Name of the metric."""
+    problem_id: str
+    """The problem."""
+    sample: int
+    """Which sample of that problem."""
+    writer: str
+    """Model that wrote the chain, by its name in the run."""
+    scorer: str
+    """`self` where the writer read its own chain, `base` where the base did, `-` where nobody had to read."""
+    value: float | None
+    """The number in the metric's unit; never NaN."""
+    reason: str = ""
+    """Why there is no number; empty where there is one."""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (not self.reason):
+            raise ValueError(f"a Score has a value or a reason, one of the two: {self.metric} on {self.problem_id}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.metric} on {self.problem_id} is {self.value}; use None with a reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its doubt."""
+
+    value: float | None
+    """Point estimate, or None where nothing could be scored."""
+    low: float | None
+    """Lower end of the 95 % interval, or None where there is none (n < 2)."""
+    high: float | None
+    """Upper end of the 95 % interval, or None where there is none (n < 2)."""
+    n: int
+    """Problems that entered."""
+    n_missing: int
+    """Problems that could not be scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Tuned minus base on one metric, paired by problem."""
+
+    base: str
+    """Name of the base model."""
+    tuned: str
+    """Name of the tuned model."""
+    metric: str
+    """Name of the metric."""
+    scorer: str
+    """Who read: `self`, `base` or `-`."""
+    base_estimate: Estimate
+    """The base alone, over the paired problems it could be scored on."""
+    tuned_estimate: Estimate
+    """The tuned model alone."""
+    difference: Estimate
+    """Mean paired difference tuned - base."""
+    p: float | None
+    """Two-sided p of the paired permutation test, or None (n < 2)."""
+    unit: str
+    """Unit of the three estimates."""
+    higher_is: str
+    """What a higher value means, in a few words."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> number of problems left out of the difference for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evidence says of one tuned model."""
+
+    tuned: str
+    """Name of the tuned model."""
+    word: Word
+    """The verdict."""
+    sentence: str
+    """The verdict in one plain sentence."""
+    evidence_for: tuple[str, ...]
+    """What speaks for it, figures included."""
+    evidence_against: tuple[str, ...]
+    """What speaks against it, or limits it."""
