@@ -1,0 +1,1 @@
+"""What people read: plain data, words and pages made from a finished run."""

@@ -1,0 +1,1 @@
+"""A run folder: traces that survive a crash, tables anyone can open."""

@@ -1,0 +1,432 @@
+"""The run's records as Parquet tables: problems, chains, readings, scores.
+
+Token ids are lists of uint32, steps lists of `{start, stop}`, log-probabilities doubles in nats; a null is an absent value.
+Any Parquet reader opens them; `read_rows` gives the records back, equal to what was written. A lone surrogate, which no UTF-8
+file can hold, is written as "?".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from soundness.errors import RunError
+from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
+
+__all__ = ["CHAINS", "PROBLEMS", "READINGS", "SCORES", "ReadingRow", "Table", "read_rows", "replace_file", "write_table"]
+
+ROWS_PER_GROUP = 20_000
+"""Rows converted and held at a time; also Parquet's row group, far from the 2 GB that one column of text may hold."""
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """One reading with the chain it bears on and the part that it plays there."""
+
+    scorer: str
+    """Model that read, by its name in the run."""
+    problem_id: str
+    """The problem of the chain."""
+    writer: str
+    """Model that wrote the chain, by its name in the run."""
+    sample: int
+    """Which sample of that problem."""
+    role: str
+    """What the probe was for, such as `after step 3`."""
+    prefix_length: int
+    """Tokens conditioned on."""
+    continuation: tuple[int, ...]
+    """Token ids scored."""
+    reading: Reading
+    """What came back."""
+
+
+@dataclass(frozen=True)
+class Table(Generic[Record]):
+    """How one kind of record lies in a table."""
+
+    name: str
+    """Its file is `<name>.parquet`."""
+    schema: Callable[[], Any] = field(repr=False)
+    """Returns the pyarrow schema."""
+    columns: Callable[[Sequence[Record]], dict[str, Any]] = field(repr=False)
+    """Returns one sequence, or pyarrow array, per column."""
+    records: Callable[[dict[str, list[Any]]], list[Record]] = field(repr=False)
+    """Returns the records of columns of Python values."""
+
+    @property
+    def file(self) -> str:
+        """The table's file name."""
+        return f"{self.name}.parquet"
+
+
+def write_table(path: str | Path, rows: Iterable[Record], table: Table[Record]) -> None:
+    """Write `rows` to `path`: the old file stays until the new one is complete. The same rows give the same bytes.
+
+    Raises RunError where the disk is full or the folder cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = table.schema()
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for some in _groups(rows):
+                columns = table.columns(some)
+                arrays = [_array(columns[column.name], column.type) for column in schema]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
+    replace_file(Path(path), write)
+
+
+def read_rows(path: str | Path, table: Table[Record]) -> list[Record]:
+    """Return the records of a table in the order written.
+
+    Raises RunError where the file is missing, damaged or another table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    if not path.is_file():
+        raise RunError(f"{path} is missing: the run has not got that far; finish it with the same soundness command again")
+    rows: list[Record] = []
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(table.schema()):
+                raise RunError(
+                    f"{path} has other columns than the table {table.name!r}: "
+                    f"wanted {', '.join(table.schema().names)}; found {', '.join(file.schema_arrow.names)}; "
+                    "it was written by another program or version: run the same soundness command again to rebuild it"
+                )
+            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
+                rows += table.records({name: _values(batch.column(name)) for name in batch.schema.names})
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(
+            f"{path} is damaged ({first}): run the same soundness command again to rebuild it from the traces"
+        ) from error
+    return rows
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Put what `write(temporary)` writes in place of `path`, whole or not at all, and flushed to the disk.
+
+    Raises RunError where the disk is full or the folder cannot be written; the old file is untouched then.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        write(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written ({error.strerror or error}): free some disk space or check the permissions of "
+            "its folder, then run the same command again; what was written before is kept"
+        ) from error
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system put a file, or a folder's list of names, on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder, and needs not
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _groups(rows: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield `rows` in lists of at most ROWS_PER_GROUP."""
+    rest = iter(rows)
+    while some := list(islice(rest, ROWS_PER_GROUP)):
+        yield some
+
+
+def _array(values: Any, kind: Any) -> Any:
+    """Return one column as a pyarrow array of type `kind`."""
+    import pyarrow as pa
+
+    if isinstance(values, pa.Array):
+        return values
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        return pa.array([_writable(value) for value in values], kind)
+
+
+def _writable(value: Any) -> Any:
+    """Return text, or a sequence of texts, with every lone surrogate replaced by "?"."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return value if value is None else [_writable(part) for part in value]
+
+
+def _values(array: Any) -> list[Any]:
+    """Return a pyarrow array as Python values; lists of numbers through one flat list, which is several times faster."""
+    import pyarrow as pa
+
+    kind = array.type
+    flat = pa.types.is_list(kind) and array.null_count == 0 and not pa.types.is_string(kind.value_type)
+    if not flat:
+        return list(array.to_pylist())
+    offsets = array.offsets.to_pylist()
+    inner = array.flatten()
+    first = offsets[0] if offsets else 0
+    if pa.types.is_struct(kind.value_type):
+        parts = [inner.field(index).to_numpy(zero_copy_only=False).tolist() for index in range(kind.value_type.num_fields)]
+        items: list[Any] = list(zip(*parts, strict=True))
+    else:
+        items = inner.to_numpy(zero_copy_only=False).tolist()
+    return [items[start - first : stop - first] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+
+
+def _schema(*columns: tuple[str, str]) -> Callable[[], Any]:
+    """Return a function that builds the pyarrow schema of (name, kind) pairs; a kind ending in `?` may be null."""
+
+    def build() -> Any:
+        import pyarrow as pa
+
+        kinds = {
+            "text": pa.string(),
+            "texts": pa.list_(pa.field("element", pa.string(), nullable=False)),
+            "count": pa.int64(),
+            "ids": pa.list_(pa.field("element", pa.uint32(), nullable=False)),
+            "nats": pa.float64(),
+            "number": pa.float64(),
+            "numbers": pa.list_(pa.field("element", pa.float64(), nullable=False)),
+            "flag": pa.bool_(),
+            "flags": pa.list_(pa.field("element", pa.bool_(), nullable=False)),
+            "spans": pa.list_(
+                pa.field(
+                    "element",
+                    pa.struct([pa.field(name, pa.int64(), nullable=False) for name in ("start", "stop")]),
+                    nullable=False,
+                )
+            ),
+        }
+        return pa.schema([pa.field(name, kinds[kind.rstrip("?")], nullable=kind.endswith("?")) for name, kind in columns])
+
+    return build
+
+
+def _spans(rows: Sequence[Sequence[Span]], kind: Any) -> Any:
+    """Return step spans as a pyarrow list array of `{start, stop}`."""
+    import numpy as np
+    import pyarrow as pa
+
+    offsets = np.cumsum([0, *(len(spans) for spans in rows)], dtype=np.int32)
+    flat = np.asarray([span for spans in rows for span in spans], dtype=np.int64).reshape(-1, 2)
+    structs = pa.StructArray.from_arrays([flat[:, 0].copy(), flat[:, 1].copy()], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(offsets, structs, type=kind)
+
+
+def _problem_columns(rows: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        **{
+            name: [getattr(row, name) for row in rows]
+            for name in ("id", "question", "answer", "choices", "rationale", "steps", "facts", "context")
+        },
+        "meta": [json.dumps(dict(row.meta), ensure_ascii=True, allow_nan=False) for row in rows],
+    }
+
+
+def _problems(columns: dict[str, list[Any]]) -> list[Problem]:
+    names = list(columns)
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return [
+        Problem(
+            **{
+                **row,
+                "choices": None if row["choices"] is None else tuple(row["choices"]),
+                "steps": None if row["steps"] is None else tuple(row["steps"]),
+                "facts": tuple(row["facts"]),
+                "context": tuple(row["context"]),
+                "meta": json.loads(row["meta"]),
+            }
+        )
+        for row in rows
+    ]
+
+
+def _chain_columns(rows: Sequence[Chain]) -> dict[str, Any]:
+    return {
+        **{
+            name: [getattr(row, name) for row in rows]
+            for name in (
+                "problem_id",
+                "model",
+                "sample",
+                "seed",
+                "ids",
+                "text",
+                "finish",
+                "step_texts",
+                "answer",
+                "answer_step",
+                "conclusion",
+            )
+        },
+        "prompt_text": [row.prompt.text for row in rows],
+        "prompt_ids": [row.prompt.ids for row in rows],
+        "steps": _spans([row.steps for row in rows], CHAINS.schema().field("steps").type),
+        "outcome": [None if row.outcome is None else row.outcome.value for row in rows],
+    }
+
+
+def _chains(columns: dict[str, list[Any]]) -> list[Chain]:
+    names = list(columns)
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return [
+        Chain(
+            problem_id=row["problem_id"],
+            model=row["model"],
+            sample=row["sample"],
+            seed=row["seed"],
+            prompt=Prompt(row["prompt_text"], tuple(row["prompt_ids"])),
+            ids=tuple(row["ids"]),
+            text=row["text"],
+            finish=row["finish"],
+            steps=tuple(Span(*span) for span in row["steps"]),
+            step_texts=tuple(row["step_texts"]),
+            answer=row["answer"],
+            answer_step=row["answer_step"],
+            conclusion=row["conclusion"],
+            outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        )
+        for row in rows
+    ]
+
+
+def _reading_columns(rows: Sequence[ReadingRow]) -> dict[str, Any]:
+    return {
+        **{
+            name: [getattr(row, name) for row in rows]
+            for name in ("scorer", "problem_id", "writer", "sample", "role", "prefix_length", "continuation")
+        },
+        "nats": [row.reading.nats for row in rows],
+        "top": [row.reading.top for row in rows],
+        "token_nats": [row.reading.token_nats for row in rows],
+        "token_top": [row.reading.token_top for row in rows],
+    }
+
+
+def _readings(columns: dict[str, list[Any]]) -> list[ReadingRow]:
+    readings = (Reading(tuple(nats), tuple(top)) for nats, top in zip(columns["token_nats"], columns["token_top"], strict=True))
+    return [
+        ReadingRow(scorer, problem_id, writer, sample, role, prefix_length, tuple(continuation), reading)
+        for scorer, problem_id, writer, sample, role, prefix_length, continuation, reading in zip(
+            columns["scorer"],
+            columns["problem_id"],
+            columns["writer"],
+            columns["sample"],
+            columns["role"],
+            columns["prefix_length"],
+            columns["continuation"],
+            readings,
+            strict=True,
+        )
+    ]
+
+
+SCORE_FIELDS = ("metric", "problem_id", "sample", "writer", "scorer", "value", "reason")
+
+
+def _score_columns(rows: Sequence[Score]) -> dict[str, Any]:
+    return {name: [getattr(row, name) for row in rows] for name in SCORE_FIELDS}
+
+
+def _scores(columns: dict[str, list[Any]]) -> list[Score]:
+    return [Score(*row) for row in zip(*(columns[name] for name in SCORE_FIELDS), strict=True)]
+
+
+PROBLEMS: Table[Problem] = Table(
+    "problems",
+    _schema(
+        ("id", "text"),
+        ("question", "text"),
+        ("answer", "text?"),
+        ("choices", "texts?"),
+        ("rationale", "text?"),
+        ("steps", "texts?"),
+        ("facts", "texts"),
+        ("context", "texts"),
+        ("meta", "text"),  # JSON
+    ),
+    _problem_columns,
+    _problems,
+)
+"""One row per question; `meta` is JSON text."""
+
+CHAINS: Table[Chain] = Table(
+    "chains",
+    _schema(
+        ("problem_id", "text"),
+        ("model", "text"),
+        ("sample", "count"),
+        ("seed", "count"),
+        ("prompt_text", "text"),
+        ("prompt_ids", "ids"),
+        ("ids", "ids"),
+        ("text", "text"),
+        ("finish", "text"),
+        ("steps", "spans"),
+        ("step_texts", "texts"),
+        ("answer", "text?"),
+        ("answer_step", "count?"),
+        ("conclusion", "count?"),
+        ("outcome", "text?"),
+    ),
+    _chain_columns,
+    _chains,
+)
+"""One row per chain: what was asked, what was written, where the steps lie, what became of the answer."""
+
+READINGS: Table[ReadingRow] = Table(
+    "readings",
+    _schema(
+        ("scorer", "text"),
+        ("problem_id", "text"),
+        ("writer", "text"),
+        ("sample", "count"),
+        ("role", "text"),
+        ("prefix_length", "count"),
+        ("continuation", "ids"),
+        ("nats", "nats"),
+        ("top", "flag"),
+        ("token_nats", "numbers"),
+        ("token_top", "flags"),
+    ),
+    _reading_columns,
+    _readings,
+)
+"""One row per probe and role; `nats` and `top` sum up `token_nats` and `token_top`."""
+
+SCORES: Table[Score] = Table(
+    "scores",
+    _schema(
+        ("metric", "text"),
+        ("problem_id", "text"),
+        ("sample", "count"),
+        ("writer", "text"),
+        ("scorer", "text"),
+        ("value", "number?"),
+        ("reason", "text"),
+    ),
+    _score_columns,
+    _scores,
+)
+"""One row per metric, chain and scorer; `value` is null exactly where `reason` says why."""

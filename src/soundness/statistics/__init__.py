@@ -1,0 +1,1 @@
+"""One number per comparison, with its doubt."""

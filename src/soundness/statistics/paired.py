@@ -1,0 +1,273 @@
+"""Means and paired differences over problems, each with a 95 % interval.
+
+The unit of resampling is the problem: samples of one problem are averaged first, so that asking a question ten times does not
+count as ten questions. Everything is sorted by problem id before it meets the generator, and the generator's seed is a hash of
+the run's seed and the metric's name: order does not matter, and one more metric moves no other number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from soundness.records import Comparison, Estimate, Score
+
+__all__ = ["RESAMPLES", "PairedDifference", "by_problem", "compare", "comparison", "derive_seed", "estimate"]
+
+RESAMPLES = 9_999
+"""Bootstrap and permutation resamples; (count + 1) / (RESAMPLES + 1) is then a round p."""
+
+CONFIDENCE = 0.95
+
+ABSENT = "no score"
+"""The reason given for a problem that the other side has and this side does not mention."""
+
+# Resamples are drawn and averaged in blocks of about this many numbers: small enough to stay in cache, whatever n is.
+BLOCK = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """Tuned minus base over the problems that both could be scored on."""
+
+    base: Estimate
+    """The base's mean over the paired problems."""
+    tuned: Estimate
+    """The tuned model's mean over the same problems; `tuned.value - base.value` is `difference.value`, to rounding."""
+    difference: Estimate
+    """Mean of tuned - base."""
+    p: float | None
+    """Two-sided p of the paired permutation (sign flip) test, or None where n < 2."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> number of problems left out for it; the numbers add up to `difference.n_missing`."""
+
+
+def derive_seed(seed: int, *names: str) -> int:
+    """Return a 64-bit seed that depends on `seed` and every one of `names`.
+
+    >>> derive_seed(0, "accuracy") == derive_seed(0, "accuracy")
+    True
+    >>> derive_seed(0, "accuracy") == derive_seed(1, "accuracy")
+    False
+    """
+    text = json.dumps([int(seed), *names])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def by_problem(scores: Iterable[Score]) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return each problem's mean over its samples, and the reason for each problem that has none.
+
+    Samples without a value are left out of the mean. A problem without any value is None, with its most common reason (the
+    first in the alphabet among equals). Both come back sorted by problem id; every problem is in the first.
+
+    >>> scores = [Score("m", "b", 0, "x", "-", 1.0), Score("m", "b", 1, "x", "-", 0.0)]
+    >>> by_problem([*scores, Score("m", "a", 0, "x", "-", None, "cut off")])
+    ({'a': None, 'b': 0.5}, {'a': 'cut off'})
+    """
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for score in scores:
+        if score.value is None:
+            reasons[score.problem_id][score.reason] += 1
+        else:
+            values[score.problem_id].append(float(score.value))
+    means = {name: _mean(values[name]) if name in values else None for name in sorted({*values, *reasons})}
+    return means, {name: _most_common(reasons[name]) for name, mean in means.items() if mean is None}
+
+
+def estimate(values: Mapping[str, float | None], *, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """Return the mean over problems with its 95 % bootstrap interval, in the unit of `values`.
+
+    The interval is bias-corrected and accelerated (BCa), percentile where BCa is not defined, `[v, v]` where all values are
+    equal, None where n < 2. Without a single value the mean is None too. `values` maps problem id to the mean over its samples.
+    Raises ValueError on a value that is not finite: unknown is None.
+
+    >>> estimate({"a": 1.0, "b": 1.0, "c": None}, seed=0)
+    Estimate(value=1.0, low=1.0, high=1.0, n=2, n_missing=1)
+    >>> estimate({"a": 3.0}, seed=0)
+    Estimate(value=3.0, low=None, high=None, n=1, n_missing=0)
+    """
+    known = [value for _, value in sorted(values.items()) if value is not None]
+    return _estimates([known], len(values) - len(known), seed, resamples)[0]
+
+
+def compare(
+    base: Mapping[str, float | None],
+    tuned: Mapping[str, float | None],
+    *,
+    seed: int,
+    base_reasons: Mapping[str, str] | None = None,
+    tuned_reasons: Mapping[str, str] | None = None,
+    resamples: int = RESAMPLES,
+) -> PairedDifference:
+    """Return the mean paired difference tuned - base with its 95 % interval and its two-sided p.
+
+    All three estimates are over the problems that both sides have a value for, resampled together; a problem that either side
+    lacks is counted in `n_missing` and, under its reason, in `missing`. Exchanging the two sides changes the sign of the
+    difference, mirrors its interval and keeps p. p comes from all sign flips of the differences where there are few, otherwise
+    from `resamples` seeded ones. Raises ValueError on a value that is not finite.
+
+    >>> compare({"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 3.0, "c": 9.0}, seed=0).difference
+    Estimate(value=1.0, low=1.0, high=1.0, n=2, n_missing=1)
+    """
+    paired: list[tuple[float, float]] = []
+    missing: Counter[str] = Counter()
+    for name in sorted({*base, *tuned}):
+        one, two = base.get(name), tuned.get(name)
+        if one is not None and two is not None:
+            paired.append((one, two))
+        else:
+            reason_one = None if one is not None else (base_reasons or {}).get(name, ABSENT)
+            reason_two = None if two is not None else (tuned_reasons or {}).get(name, ABSENT)
+            missing[_reason(reason_one, reason_two)] += 1
+    ones, twos = [one for one, _ in paired], [two for _, two in paired]
+    differences = [two - one for one, two in paired]
+    base_estimate, tuned_estimate, difference = _estimates([ones, twos, differences], missing.total(), seed, resamples)
+    p = _sign_flip_p(np.asarray(differences), derive_seed(seed, "permutation"), resamples) if len(differences) >= 2 else None
+    return PairedDifference(base_estimate, tuned_estimate, difference, p, dict(sorted(missing.items())))
+
+
+def comparison(
+    base_name: str,
+    tuned_name: str,
+    metric: str,
+    scorer: str,
+    base_scores: Iterable[Score],
+    tuned_scores: Iterable[Score],
+    unit: str,
+    higher_is: str,
+    seed: int,
+    *,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Return tuned minus base on one metric under one scorer, paired by problem, from the scores of both.
+
+    `seed` is the run's; the generator's own is derived from it, `metric` and `scorer`. The scores are of that metric alone.
+    """
+    base_scores, tuned_scores = list(base_scores), list(tuned_scores)
+    assert all(score.metric == metric for score in (*base_scores, *tuned_scores)), f"scores of another metric than {metric}"
+    base, base_reasons = by_problem(base_scores)
+    tuned, tuned_reasons = by_problem(tuned_scores)
+    paired = compare(
+        base,
+        tuned,
+        seed=derive_seed(seed, metric, scorer),
+        base_reasons=base_reasons,
+        tuned_reasons=tuned_reasons,
+        resamples=resamples,
+    )
+    return Comparison(
+        base=base_name,
+        tuned=tuned_name,
+        metric=metric,
+        scorer=scorer,
+        base_estimate=paired.base,
+        tuned_estimate=paired.tuned,
+        difference=paired.difference,
+        p=paired.p,
+        unit=unit,
+        higher_is=higher_is,
+        missing=paired.missing,
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean, the same for every order of `values`."""
+    return math.fsum(values) / len(values)
+
+
+def _most_common(reasons: Counter[str]) -> str:
+    """Return the reason counted most often, the first in the alphabet among equals."""
+    return min(reasons, key=lambda reason: (-reasons[reason], reason))
+
+
+def _reason(base: str | None, tuned: str | None) -> str:
+    """Return why a pair is incomplete, naming the side that lacks a value."""
+    if base == tuned:
+        return f"both: {base}"
+    return "; ".join(f"{side}: {reason}" for side, reason in (("base", base), ("tuned", tuned)) if reason is not None)
+
+
+def _estimates(rows: Sequence[Sequence[float]], n_missing: int, seed: int, resamples: int) -> list[Estimate]:
+    """Return one estimate per row; all rows are over the same n problems and share their resamples."""
+    n = len(rows[0])
+    if not all(math.isfinite(value) for row in rows for value in row):
+        raise ValueError("a value to be averaged is not finite; use None for what is not known")
+    if n < 2:
+        return [Estimate(row[0] if n else None, None, None, n, n_missing) for row in rows]
+    means = [_mean(row) for row in rows]
+    uneven = [index for index, row in enumerate(rows) if min(row) != max(row)]
+    ends = {index: (row[0], row[0]) for index, row in enumerate(rows) if index not in uneven}
+    if uneven:
+        found = _bootstrap(np.asarray([rows[index] for index in uneven]), seed, resamples)
+        ends.update(zip(uneven, found, strict=True))
+    # The two `min`/`max` only guard against rounding and against extreme skew, where BCa may step past the mean itself.
+    return [
+        Estimate(mean, min(ends[index][0], mean), max(ends[index][1], mean), n, n_missing) for index, mean in enumerate(means)
+    ]
+
+
+def _bootstrap(rows: np.ndarray[Any, Any], seed: int, resamples: int) -> list[tuple[float, float]]:
+    """Return the 95 % interval of each row's mean; rows is (R, n) and no row is constant."""
+    from scipy.stats import bootstrap
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # a degenerate row announces itself as NaN, which is handled below
+        result = bootstrap(
+            (rows,),
+            np.mean,
+            axis=-1,
+            vectorized=True,
+            n_resamples=resamples,
+            batch=max(1, BLOCK // rows.shape[1]),
+            confidence_level=CONFIDENCE,
+            method="BCa",
+            rng=np.random.default_rng(derive_seed(seed, "bootstrap")),
+        )
+    interval = result.confidence_interval
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    ends = []
+    for low, high, draws in zip(interval.low, interval.high, result.bootstrap_distribution, strict=True):
+        if not (math.isfinite(low) and math.isfinite(high)):
+            low, high = np.quantile(draws, tails)
+        ends.append((float(low), float(high)))
+    return ends
+
+
+def _sign_flip_p(differences: np.ndarray[Any, Any], seed: int, resamples: int) -> float:
+    """Return the share of sign flips of (n,) `differences` whose |sum| is at least the observed one.
+
+    Under no difference each pair could as well have come the other way round. Pairs without a difference change no sum and are
+    left out, which makes the exact test reach further. Exact with p = count / 2^k where 2^k <= resamples + 1, otherwise
+    (count + 1) / (resamples + 1).
+    """
+    differences = differences[differences != 0]
+    size = np.abs(differences)
+    k = len(differences)
+    if k == 0:
+        return 1.0
+    # Equal sums added in another order differ in the last bits; they are ties, not losses.
+    observed = abs(math.fsum(differences)) - 1e-12 * math.fsum(size)
+    exact = 2**k <= resamples + 1
+    total = 2**k if exact else resamples
+    rng = np.random.default_rng(seed)
+    rows = max(1, 8 * BLOCK // k)
+    count = 0
+    for start in range(0, total, rows):
+        stop = min(start + rows, total)
+        if exact:
+            flips = (np.arange(start, stop)[:, None] >> np.arange(k)) & 1  # (rows, k)
+        else:
+            flips = rng.integers(0, 2, size=(stop - start, k), dtype=np.int8)
+        # Not `@`: a matrix product's last bits depend on the number of threads.
+        sums = np.einsum("rk,k->r", 1.0 - 2.0 * flips, size)
+        count += int(np.count_nonzero(np.abs(sums) >= observed))
+    return count / total if exact else (count + 1) / (resamples + 1)

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundness.errors import MetricError, RunError
+from soundness.records import Chain, Comparison, Estimate, Generation, Problem, Prompt, Reading, Score, Verdict, Word
+from soundness.runs.folder import SECRET_PARTS, Run, open_run, versions, without_secrets
+from soundness.runs.store import GenerationRequest
+from soundness.runs.tables import ReadingRow
+
+SETTINGS: dict[str, Any] = {"base": "b", "tuned": ["t"], "task": "x.jsonl", "seed": 0, "metrics": ["accuracy"], "samples": 1}
+
+
+def compared(metric: str, scorer: str = "self", tuned: str = "t") -> Comparison:
+    one = Estimate(0.1 + 0.2, 0.1, 1 / 3, 24, 1)
+    return Comparison(
+        "b", tuned, metric, scorer, one, one, Estimate(None, None, None, 0, 25), None, "nats", "more", {"b: x": 1, "a": 2}
+    )
+
+
+VERDICT = Verdict("t", Word.HOLLOWED, "It says – so.", ("for",), ("against", "and"))
+
+
+def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    problem = Problem("p", "q", "a")
+    chain = Chain("p", "b", 0, 0, Prompt("q", (1,)), (2,), "two", "stop")
+    row = ReadingRow("b", "p", "b", 0, "whole", 2, (3,), Reading((-1.0,), (True,)))
+    score = Score("accuracy", "p", 0, "b", "-", 1.0)
+    request = GenerationRequest("fp", (1,), 4)
+    rows = [compared("info_gain"), compared("accuracy", "-")]
+    with Run.create_or_resume(tmp_path / "deep" / "run", SETTINGS) as run:
+        assert not run.finished and run.verdicts == [] and run.comparisons == []
+        run.store.put_generations([(request, Generation((2,), "stop"))])
+        run.write_tables(problems=[problem], chains=[chain], readings=[row], scores=[score])
+        run.write_results(rows, [VERDICT], timings={"sample": 1.5}, models={"b": {"fingerprint": "fp"}})
+        assert run.finished and run.comparisons == rows[::-1]
+    found = open_run(tmp_path / "deep" / "run")
+    assert found.settings == SETTINGS and found.finished
+    assert (found.verdicts, found.comparisons) == ([VERDICT], rows[::-1])
+    assert (found.problems(), found.chains(), found.readings(), found.scores()) == ([problem], [chain], [row], [score])
+    assert found.store.get_generations([request]) == [Generation((2,), "stop")]
+    assert found.document["models"] == {"b": {"fingerprint": "fp"}} and found.document["seeds"] == {"seed": 0}
+    assert found.document["versions"]["soundness"] == versions()["soundness"] is not None
+    found.close()
+    names = {p.name for p in found.path.iterdir()} - {".lock", "store.sqlite-wal", "store.sqlite-shm"}
+    assert names == {"run.json", "comparisons.json", "store.sqlite"} | {
+        f"{n}.parquet" for n in ("problems", "chains", "readings", "scores")
+    }
+
+
+def test_comparisons_are_plain_and_the_same_bytes_in_any_order(tmp_path: Path) -> None:
+    rows = [compared("info_gain"), compared("info_gain", "base"), compared("accuracy", "-"), compared("accuracy", "-", "s")]
+    contents = []
+    for name, order in (("one", rows), ("two", rows[::-1])):
+        with Run.create_or_resume(tmp_path / name, {**SETTINGS, "out": name}) as run:
+            run.write_results(order, [VERDICT], timings={"sample": float(len(name))})
+        contents.append((tmp_path / name / "comparisons.json").read_bytes())
+    assert contents[0] == contents[1]
+    first = json.loads(contents[0])[1]
+    assert first == {
+        "base": "b",
+        "tuned": "t",
+        "metric": "accuracy",
+        "scorer": "-",
+        "base_estimate": {"value": 0.30000000000000004, "low": 0.1, "high": 1 / 3, "n": 24, "n_missing": 1},
+        "tuned_estimate": {"value": 0.30000000000000004, "low": 0.1, "high": 1 / 3, "n": 24, "n_missing": 1},
+        "difference": {"value": None, "low": None, "high": None, "n": 0, "n_missing": 25},
+        "p": None,
+        "unit": "nats",
+        "higher_is": "more",
+        "missing": {"a": 2, "b: x": 1},
+    }
+
+
+def test_no_nan_reaches_a_file(tmp_path: Path) -> None:
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        run.write_results([compared("accuracy")], [])
+        before = (tmp_path / "comparisons.json").read_bytes()
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            run.write_results([replace(compared("accuracy"), p=float("nan"))], [])
+    assert (tmp_path / "comparisons.json").read_bytes() == before
+
+
+def test_comparison_by_name(tmp_path: Path) -> None:
+    rows = [compared("info_gain", s, t) for s in ("base", "self") for t in ("t", "s")]
+    rows += [compared("accuracy", s) for s in ("-", "base")] + [compared("length", "base")]
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        with pytest.raises(MetricError, match="no comparisons yet: finish"):
+            run.comparison("accuracy")
+        run.write_results(rows, [VERDICT, replace(VERDICT, tuned="s")])
+        assert run.comparison("info_gain") == compared("info_gain", "self", "t")
+        assert run.comparison("info_gain", tuned="s", scorer="base") == compared("info_gain", "base", "s")
+        assert run.comparison("accuracy").scorer == "-" and run.comparison("length").scorer == "base"
+        with pytest.raises(MetricError, match="did you mean 'info_gain'"):
+            run.comparison("info_gian")
+        with pytest.raises(MetricError, match="scorer 'self'.*there are: -, base"):
+            run.comparison("accuracy", scorer="self")
+        with pytest.raises(MetricError, match="no tuned model 'u'.*there are: s, t"):
+            run.comparison("accuracy", tuned="u")
+
+
+def test_resuming_needs_the_same_settings_and_lists_every_difference(tmp_path: Path) -> None:
+    Run.create_or_resume(tmp_path, {**SETTINGS, "dtype": "float32"}).close()
+    (tmp_path / ".lock").unlink(missing_ok=True)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(RunError) as caught:
+        Run.create_or_resume(tmp_path, {**SETTINGS, "dtype": "bfloat16", "seed": 1, "template": "own"})
+    message = str(caught.value)
+    assert 'dtype: "float32" there, "bfloat16" now' in message and "seed: 0 there, 1 now" in message
+    assert 'template: absent there, "own" now' in message and "another --out" in message
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    Run.create_or_resume(tmp_path, {**SETTINGS, "dtype": "float32", "batch_size": 99}).close()
+
+
+def test_metrics_and_samples_grow_and_never_shrink(tmp_path: Path) -> None:
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        run.write_results([compared("accuracy")], [VERDICT])
+    with Run.create_or_resume(tmp_path, {**SETTINGS, "metrics": ("new",), "samples": 4}) as run:
+        assert run.settings["metrics"] == ["accuracy", "new"] and run.settings["samples"] == 4
+        assert not run.finished and run.verdicts == [VERDICT]
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        assert run.settings["metrics"] == ["accuracy", "new"] and run.settings["samples"] == 4
+    with pytest.raises(RunError, match="metrics"):
+        Run.create_or_resume(tmp_path, {**SETTINGS, "metrics": None})
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="no run folder .*thesis.tex.*nothing in it was touched, use another --out"):
+        Run.create_or_resume(tmp_path, SETTINGS)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(RunError, match="is a file"):
+        Run.create_or_resume(tmp_path / "thesis.tex", SETTINGS)
+    with pytest.raises(RunError, match="cannot be made"):
+        Run.create_or_resume(tmp_path / "thesis.tex" / "run", SETTINGS)
+    with pytest.raises(RunError, match="no run.json"):
+        open_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"name": "of another program"}')
+    with pytest.raises(RunError, match="not written by soundness"):
+        Run.create_or_resume(tmp_path, SETTINGS)
+    (tmp_path / "run.json").write_text('{"settings": ')
+    with pytest.raises(RunError, match="cannot be read"):
+        open_run(tmp_path)
+
+
+def test_a_run_killed_at_birth_can_be_started_again(tmp_path: Path) -> None:
+    for name in (".lock", ".writer", ".run.json.part"):
+        (tmp_path / name).write_text("")
+    Run.create_or_resume(tmp_path, SETTINGS).close()
+    assert open_run(tmp_path).settings == SETTINGS
+
+
+CHILD = """
+import sys, time
+from soundness.runs.folder import Run
+run = Run.create_or_resume(sys.argv[1], {"seed": 0})
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_one_writer_at_a_time_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        with pytest.raises(RunError, match=f"is being written by process {child.pid} on .*wait for it"):
+            Run.create_or_resume(tmp_path, {"seed": 0})
+        assert open_run(tmp_path).settings == {"seed": 0}  # reading needs no lock
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+    with Run.create_or_resume(tmp_path, {"seed": 0}), pytest.raises(RunError, match=f"process {os.getpid()} on"):
+        Run.create_or_resume(tmp_path, {"seed": 0})
+    Run.create_or_resume(tmp_path, {"seed": 0}).close()
+
+
+def test_a_reading_handle_writes_nothing(tmp_path: Path) -> None:
+    Run.create_or_resume(tmp_path, SETTINGS).close()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    run = open_run(tmp_path)
+    for write in (lambda: run.write_results([], []), lambda: run.write_tables(scores=[])):
+        with pytest.raises(RunError, match="reading only"):
+            write()
+    with pytest.raises(RunError, match="no traces"):
+        _ = run.store
+    with pytest.raises(RunError, match="is missing"):
+        run.scores()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_secrets_stay_out_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_verysecretvalue")
+    monkeypatch.setenv("MY_API_KEY", "sk-anothersecret")
+    given = {
+        **SETTINGS,
+        "max_tokens": 64,
+        "tokenizer": "own",
+        "keywords": ["a"],
+        "hf_token": "abcdefgh",
+        "apiKey": "abcdefgh",
+        "server": {"url": "https://user:abcdefgh@host/v1", "password": 12345678, "header": "Bearer hf_verysecretvalue"},
+    }
+    with Run.create_or_resume(tmp_path, given) as run:
+        run.write_results([], [], models={"b": {"spec": "x?key=sk-anothersecret"}}, more={"note": "hf_verysecretvalue"})
+    written = b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    for secret in (b"hf_verysecretvalue", b"sk-anothersecret", b"abcdefgh", b"12345678"):
+        assert secret not in written
+    settings = open_run(tmp_path).settings
+    assert settings["max_tokens"] == 64 and settings["tokenizer"] == "own" and settings["keywords"] == ["a"]
+    assert settings["server"]["url"] == "https://(hidden)@host/v1"
+    Run.create_or_resume(tmp_path, given).close()  # what is hidden does not make the settings differ
+
+
+@given(st.dictionaries(st.text(max_size=8), st.integers() | st.none() | st.booleans() | st.lists(st.integers(), max_size=2)))
+def test_settings_without_text_lose_nothing_but_passwords(settings: dict[str, Any]) -> None:
+    kept = without_secrets(settings)
+    assert all(kept[name] == settings[name] for name in kept)
+    left_out = {name: value for name, value in settings.items() if name not in kept}
+    assert all(
+        isinstance(value, list) or any(part in name.lower() for part in SECRET_PARTS) for name, value in left_out.items()
+    )
+
+
+def test_paths_are_text_and_other_things_are_our_mistake() -> None:
+    assert without_secrets({"task": Path("a") / "b", "metrics": {"y", "x"}}) == {"task": "a/b", "metrics": ["x", "y"]}
+    with pytest.raises(TypeError, match="JSON values"):
+        without_secrets({"x": object()})
+
+
+def test_importing_is_cheap() -> None:
+    code = (
+        "import soundness.runs.folder, sys; print([m for m in ('torch', 'pyarrow', 'scipy', 'filelock') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
