@@ -1,0 +1,1 @@
+"""How a model reasoned: chains sampled or imported, and their steps."""

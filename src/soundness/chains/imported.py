@@ -1,0 +1,230 @@
+r"""Chains that some other model wrote, from JSON Lines, so that traces of closed models can be scored too.
+
+One object a line: the fields of a problem (`question`; optional `id`, `answer`, `choices`, `facts`, `context`, ...) and
+`trace`, the whole text that was written, or `steps`, a list of its steps; optional `model` (who wrote it), `predicted` (the
+answer it came to) and `finish` (`stop` or `length`). For example
+
+    {"id": "1:gpt-4", "question": "2 + 2 * 3?", "answer": "8", "trace": "2 * 3 = 6\n2 + 6 = 8", "model": "gpt-4"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from soundness.chains.sample import conclusion_step
+from soundness.chains.steps import answer_step, spans_at, split_steps, step_texts
+from soundness.errors import TaskError, near
+from soundness.models.base import Model
+from soundness.records import Chain, Finish, Outcome, Problem, Span
+from soundness.tasks.base import Task
+from soundness.tasks.grading import grade, read_answer, same_answer
+from soundness.tasks.jsonl import _rows, problem_from_row
+
+__all__ = ["FINISHES", "ImportedTrace", "load_traces", "to_chains", "trace_task"]
+
+UNNAMED = "imported"
+"""Writer of a trace whose row names no model."""
+
+FINISHES: dict[str, Finish] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "length": "length",
+    "max_tokens": "length",
+}
+"""Words for why a trace ended -> ours."""
+
+_TRACE_FIELDS = ("trace", "predicted", "finish")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedTrace:
+    """What some model wrote for one problem, as text."""
+
+    problem: Problem
+    """The problem; its id is the row's."""
+    text: str
+    """The whole text, raw; empty where nothing was written."""
+    model: str
+    """Who wrote it."""
+    steps: tuple[str, ...] | None = None
+    """The given steps, which join to `text` exactly, or None where the text has to be split."""
+    predicted: str | None = None
+    """The answer the writer came to, as given, or None where the row has none."""
+    finish: Finish = "stop"
+    """Why it ended."""
+
+
+def _text_field(row: Mapping[str, Any], field: str, place: str) -> str | None:
+    """Return a field that holds text or a number, as text, or None where it is absent."""
+    value = row.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TaskError(f"{place}, field {field}: text was wanted, found {value!r}")
+    return str(value)
+
+
+def _joined(steps: Sequence[str]) -> tuple[str, ...]:
+    """Return the steps that have text, each but the last closed by a newline: what they are once joined by newlines."""
+    filled = [step for step in steps if step.strip()]
+    return tuple(f"{step}\n" for step in filled[:-1]) + tuple(filled[-1:])
+
+
+def _located(text: str, steps: Sequence[str]) -> tuple[str, ...] | None:
+    """Return `text` cut where the given steps start, or None where they are not just this text in order."""
+    starts = []
+    place = 0
+    for step in (step.strip() for step in steps):
+        if not step:
+            continue
+        start = text.find(step, place)
+        if start < 0 or text[place:start].strip():
+            return None
+        starts.append(start)
+        place = start + len(step)
+    if not starts or text[place:].strip():
+        return None
+    ends = [*starts[1:], len(text)]
+    return tuple(text[begin:end] for begin, end in zip([0, *starts[1:]], ends, strict=True))
+
+
+def _trace_from_row(row: Mapping[str, Any], place: str, default_id: str) -> ImportedTrace:
+    """Return the trace that a row describes; `place` begins every message of a `TaskError`."""
+    problem = problem_from_row(
+        {name: value for name, value in row.items() if name not in _TRACE_FIELDS}, place=place, default_id=default_id
+    )
+    text = row.get("trace")
+    if text is not None and not isinstance(text, str):
+        raise TaskError(f"{place}, field trace: text was wanted, found {type(text).__name__}")
+    if text is None and problem.steps is None:
+        found = ", ".join(map(str, row))
+        raise TaskError(
+            f"{place}, field trace: it is missing, and so is steps; a trace is what the model wrote. The row has {found}"
+            f"{near('trace', map(str, row))}"
+        )
+    if text is None:
+        assert problem.steps is not None
+        steps: tuple[str, ...] | None = _joined(problem.steps)
+        text = "".join(steps or ())
+    else:
+        steps = _located(text, problem.steps) if problem.steps else None
+    finish = _text_field(row, "finish", place) or "stop"
+    if finish not in FINISHES:
+        raise TaskError(f"{place}, field finish: one of {', '.join(FINISHES)} was wanted, found {finish!r}")
+    predicted = _text_field(row, "predicted", place)
+    return ImportedTrace(
+        problem=problem,
+        text=text,
+        model=_text_field(row, "model", place) or UNNAMED,
+        steps=steps,
+        predicted=predicted if predicted is None or predicted.strip() else None,
+        finish=FINISHES[finish],
+    )
+
+
+def load_traces(path: str | Path, limit: int | None = None) -> list[ImportedTrace]:
+    """Return the traces of a JSON Lines file, the first `limit` of them.
+
+    A row without id takes its line number. `steps` without `trace` are joined by newlines, blank ones left out; with `trace`,
+    they are its steps where they cut it exactly, and the problem's reference steps otherwise. An empty trace is kept: it
+    counts. Raises `TaskError` naming file, line and field.
+    """
+    path = Path(path)
+    traces: list[ImportedTrace] = []
+    lines: dict[str, int] = {}
+    for number, row in _rows(path):
+        place = f"{path} line {number}"
+        trace = _trace_from_row(row, place, str(number))
+        identity = trace.problem.id
+        if identity in lines:
+            raise TaskError(
+                f"{place}, field id: {identity!r} is the id of line {lines[identity]} too; give each trace its own, "
+                f"such as {f'{identity}:{trace.model}'!r}"
+            )
+        lines[identity] = number
+        traces.append(trace)
+        if len(traces) == limit:
+            break
+    if not traces:
+        raise TaskError(f"{path} has no rows; it needs one JSON object a line with at least question and trace")
+    return traces
+
+
+def trace_task(traces: Sequence[ImportedTrace], name: str) -> Task:
+    """Return the task that the traces' problems make."""
+    return Task(name, tuple(trace.problem for trace in traces))
+
+
+def _encoded(model: Model, trace: ImportedTrace, splitter: str) -> tuple[tuple[int, ...], tuple[Span, ...], tuple[str, ...]]:
+    """Return ids, step spans and step texts of a trace in the scorer's vocabulary; the texts join to the trace."""
+    ids = tuple(model.encode(trace.text))
+    pieces = model.pieces(ids)
+    steps = trace.steps
+    if "".join(pieces) == trace.text:
+        if steps is None:
+            spans = split_steps(pieces, splitter)
+            return ids, spans, step_texts(pieces, spans)
+        spans = spans_at(pieces, [0, *accumulate(len(step) for step in steps[:-1])] if steps else [])
+        if len(spans) == len(steps):
+            return ids, spans, step_texts(pieces, spans)
+    # The tokenizer rewrites the text or has a token across a whole step: steps encoded one by one cannot be lost.
+    if steps is None:
+        characters = list(trace.text)
+        steps = step_texts(characters, split_steps(characters, splitter))
+    parts = [tuple(model.encode(step)) for step in steps]
+    ends = list(accumulate(len(part) for part in parts))
+    spans = tuple(Span(end - len(part), end) for part, end in zip(parts, ends, strict=True))
+    return tuple(token for part in parts for token in part), spans, steps
+
+
+def _predicted(trace: ImportedTrace) -> tuple[Outcome | None, str | None]:
+    """Return grade and answer of a trace: from `predicted` where given, else read from its text."""
+    problem = trace.problem
+    if trace.predicted is None:
+        graded = grade(trace.text, trace.finish, problem)
+        return graded.outcome, graded.answer
+    answer = trace.predicted.strip()
+    if problem.choices is not None:
+        letter = read_answer(f"Answer: {answer}", problem)
+        if letter is None:
+            return (None if problem.answer is None else Outcome.UNREADABLE), None
+        answer = letter
+    if problem.answer is None:
+        return None, answer
+    return (Outcome.RIGHT if same_answer(answer, problem.answer, problem) else Outcome.WRONG), answer
+
+
+def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, splitter: str = "auto") -> list[Chain]:
+    """Return the traces as chains in the vocabulary of `model`, the scorer, in order.
+
+    The prompt is what the scorer would be shown for the same problem of `task`. Given steps become spans exactly; other
+    traces are split by `splitter`. The answer is `predicted` where the row has it, and read from the text otherwise.
+    """
+    chains = []
+    for trace in traces:
+        ids, steps, texts = _encoded(model, trace, splitter)
+        outcome, answer = _predicted(trace)
+        chains.append(
+            Chain(
+                problem_id=trace.problem.id,
+                model=trace.model,
+                sample=0,
+                seed=0,
+                prompt=model.render(task.message(trace.problem)),
+                ids=ids,
+                text=trace.text,
+                finish=trace.finish,
+                steps=steps,
+                step_texts=texts,
+                answer=answer,
+                answer_step=answer_step(texts, answer, trace.problem),
+                conclusion=conclusion_step(texts, trace.problem),
+                outcome=outcome,
+            )
+        )
+    return chains
