@@ -134,10 +134,14 @@ class Chain:
     """Why it ended."""
     steps: tuple[Span, ...] = ()
     """Steps as spans that partition `[0, len(ids))` exactly; empty for an empty chain."""
+    step_texts: tuple[str, ...] = ()
+    """The text of each step; joined they are `text`."""
     answer: str | None = None
     """The last stated answer as written, or None where none could be read."""
     answer_step: int | None = None
     """Index of the first step that states `answer`, or None."""
+    conclusion: int | None = None
+    """Index of the step that holds the last outright statement of an answer ("Answer: 18"), or None where there is none."""
     outcome: Outcome | None = None
     """Grade against the reference, or None where the problem has no reference answer."""
 

@@ -16,7 +16,7 @@ from soundness.tasks.grading import _spoken, _statements, grade
 if TYPE_CHECKING:
     from soundness.tasks.base import Task
 
-__all__ = ["Generate", "conclusion_step", "draw_key", "make_chain", "sample_chains"]
+__all__ = ["Generate", "check_sampling", "conclusion_step", "draw_key", "make_chain", "sample_chains"]
 
 
 class Generate(Protocol):
@@ -99,7 +99,7 @@ def make_chain(
     )
 
 
-def _check(samples: int, temperature: float, top_p: float, max_tokens: int, splitter: str, batch_size: int) -> None:
+def check_sampling(samples: int, temperature: float, top_p: float, max_tokens: int, splitter: str, batch_size: int) -> None:
     """Raise `SettingError` for settings that make no sense, before any time is spent."""
     for name, value in (("samples", samples), ("max_tokens", max_tokens), ("batch_size", batch_size)):
         if value < 1:
@@ -141,7 +141,7 @@ def sample_chains(
     `on_progress(chains done, chains in all)` is called once at the start and after each batch. Raises `SettingError` for
     settings that make no sense.
     """
-    _check(samples, temperature, top_p, max_tokens, splitter, batch_size)
+    check_sampling(samples, temperature, top_p, max_tokens, splitter, batch_size)
     problems = task.problems
     if prompts is None:
         prompts = {problem.id: model.render(task.message(problem)) for problem in problems}

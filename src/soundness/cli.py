@@ -1,0 +1,270 @@
+"""The command line: a thin door. Each command parses, calls one function of the library and prints what came back.
+
+Exit codes: 0 done (for `audit`: whatever the verdict), 2 a command that cannot be parsed, 3 an error that the message explains,
+130 interrupted (what was computed is kept; the same command goes on).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soundness.errors import SettingError, SoundnessError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from soundness.audit import Progress
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="soundness",
+    help="Does a fine-tuned model still reason its way to the answer, or only land on it?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+train_app = typer.Typer(help="Train a model; the result is audited like any other.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(train_app, name="train")
+
+Out = Annotated[Path, typer.Option(help="Run folder; an existing one with the same settings is resumed.")]
+Limit = Annotated[int | None, typer.Option(help="Use the first LIMIT problems; worlds make as many.", min=1)]
+Seed = Annotated[int, typer.Option(help="Seed of sampling, interventions and intervals.")]
+MaxTokens = Annotated[int, typer.Option(help="Longest chain, in tokens.")]
+Metrics = Annotated[str | None, typer.Option(help="Comma-separated metrics or families; all by default.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; chosen by the hardware if left out.")]
+Device = Annotated[str | None, typer.Option(help="A torch device such as cuda:0 or cpu; the best there is if left out.")]
+ReaderName = Annotated[str, typer.Option("--reader", help="auto, packed, cached or plain.")]
+BatchSize = Annotated[int, typer.Option(help="Chains written at once.")]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with a model.")]
+Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load pickled weights, which runs code in them.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+@app.command()
+def audit(
+    base: Annotated[str, typer.Argument(help="Base model: folder, hub name, .gguf file, smollm2, scripted:NAME.")],
+    tuned: Annotated[list[str], typer.Argument(help="Tuned models; PEFT adapters too, also as BASE+ADAPTER.")],
+    task: Annotated[str, typer.Option(help="JSON Lines file, hub:NAME:CONFIG:SPLIT, chain-sum or lookup.")],
+    out: Out,
+    limit: Limit = None,
+    samples: Annotated[int, typer.Option(help="Chains per problem.", min=1)] = 1,
+    seed: Seed = 0,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy; default 0, or 0.8 with several samples.")] = None,
+    top_p: Annotated[float, typer.Option(help="Nucleus mass that tokens are drawn from.")] = 1.0,
+    max_tokens: MaxTokens = 512,
+    template: Annotated[str, typer.Option(help="own: each model's chat template; shared: the base's for all.")] = "own",
+    metrics: Metrics = None,
+    splitter: Annotated[str, typer.Option(help="How chains are cut into steps: auto, lines or sentences.")] = "auto",
+    column: Annotated[list[str] | None, typer.Option(help="Column of a hub data set, as question=problem; repeatable.")] = None,
+    batch_size: BatchSize = 8,
+    dtype: Dtype = None,
+    device: Device = None,
+    reader: ReaderName = "auto",
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with an existing run, or refuse to.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost here, and stop.")] = False,
+    trust_remote_code: Trust = False,
+    allow_pickle: Pickle = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare tuned models with their base on the same problems: chains, readings, table, verdict."""
+    from soundness.tasks.base import load_task
+
+    console = _console()
+    if not resume and out.exists() and any(out.iterdir()):
+        raise SettingError(f"{out} is not empty and --no-resume was given; choose another --out")
+    problems = load_task(task, limit=limit, seed=seed, columns=_columns(column))
+    options: dict[str, Any] = {
+        "samples": samples,
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_tokens": max_tokens,
+        "template": template,
+        "metrics": _names(metrics),
+        "splitter": splitter,
+        "seed": seed,
+        **_loading(batch_size, dtype, device, reader, trust_remote_code, allow_pickle),
+    }
+    if dry_run:
+        from soundness.dry_run import estimate_cost
+        from soundness.report.terminal import print_cost
+
+        with _progress(console, quiet) as told:
+            cost = estimate_cost(base, tuned, problems, on_progress=told, **options)
+        print_cost(cost, console)
+        return
+    from soundness.audit import audit as run_audit
+    from soundness.report.terminal import print_run
+
+    with _progress(console, quiet) as told:
+        run = run_audit(base, tuned, problems, out=out, on_progress=told, **options)
+    print_run(run, console)
+
+
+@app.command()
+def score(
+    traces: Annotated[Path, typer.Argument(help="JSON Lines: question, answer, trace (or steps), model.")],
+    scorer: Annotated[str, typer.Option(help="Model that reads the chains.")],
+    out: Out,
+    limit: Limit = None,
+    seed: Seed = 0,
+    metrics: Metrics = None,
+    splitter: Annotated[str, typer.Option(help="How chains are cut into steps: auto, lines or sentences.")] = "auto",
+    max_tokens: MaxTokens = 512,
+    batch_size: BatchSize = 8,
+    dtype: Dtype = None,
+    device: Device = None,
+    reader: ReaderName = "auto",
+    trust_remote_code: Trust = False,
+    allow_pickle: Pickle = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score chains that other models wrote, closed ones included, with one model as the yardstick."""
+    from soundness.audit import score as run_score
+    from soundness.report.terminal import print_run
+
+    console = _console()
+    with _progress(console, quiet) as told:
+        run = run_score(
+            traces,
+            scorer=scorer,
+            out=out,
+            limit=limit,
+            seed=seed,
+            metrics=_names(metrics),
+            splitter=splitter,
+            max_tokens=max_tokens,
+            on_progress=told,
+            **_loading(batch_size, dtype, device, reader, trust_remote_code, allow_pickle),
+        )
+    print_run(run, console)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
+    problems: Annotated[int, typer.Option(help="Problems.", min=2)] = 60,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Audit two tuned models whose history is known: one reasons, one ignores its own chain."""
+    from soundness.audit import audit as run_audit
+    from soundness.demo import BASE, TASK, TUNED
+    from soundness.report.terminal import print_run
+
+    console = _console()
+    with _progress(console, quiet) as told:
+        run = run_audit(BASE, list(TUNED), TASK, out=out, limit=problems, seed=seed, on_progress=told)
+    print_run(run, console)
+
+
+@train_app.command("sft")
+def train_sft(
+    model: Annotated[str, typer.Option(help="Model to tune.")],
+    task: Annotated[str, typer.Option(help="JSON Lines file, hub:NAME:CONFIG:SPLIT, or a world.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model.")],
+    target: Annotated[str, typer.Option(help="rationale: steps and answer; label: answer only; completion: that column.")] = "rationale",
+    limit: Limit = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
+    lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA adapter.", min=1)] = 16,
+    full: Annotated[bool, typer.Option("--full", help="Train every weight instead of an adapter.")] = False,
+    max_length: Annotated[int, typer.Option(help="Longest example, in tokens.")] = 1024,
+    seed: Seed = 0,
+    dtype: Dtype = None,
+    device: Device = None,
+    report_to: Annotated[str, typer.Option(help="Where the Trainer logs: none, tensorboard, wandb, trackio.")] = "none",
+    column: Annotated[list[str] | None, typer.Option(help="Column of a hub data set, as question=problem; repeatable.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Supervised fine-tuning on labels, rationales or any completion column."""
+    from soundness.tasks.base import load_task
+    from soundness.training.sft import train_sft as run_sft
+
+    console = _console()
+    chosen = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    problems = load_task(task, limit=limit, seed=seed, columns=_columns(column))
+    with _progress(console, quiet) as told:
+        folder = run_sft(
+            model,
+            problems,
+            out=out,
+            target=target,
+            lora_rank=None if full else lora_rank,
+            full=full,
+            max_length=max_length,
+            seed=seed,
+            dtype=dtype,
+            device=device,
+            report_to=report_to,
+            on_progress=told,
+            **{name: value for name, value in chosen.items() if value is not None},
+        )
+    console.print(f"kept in {folder}; compare it with: soundness audit {model} {folder} --task TASK --out RUN")
+
+
+def _loading(
+    batch_size: int, dtype: str | None, device: str | None, reader: str, trust_remote_code: bool, allow_pickle: bool
+) -> dict[str, Any]:
+    return {
+        "batch_size": batch_size,
+        "dtype": dtype,
+        "device": device,
+        "reader": reader,
+        "trust_remote_code": trust_remote_code,
+        "allow_pickle": allow_pickle,
+    }
+
+
+def _names(text: str | None) -> list[str] | None:
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    return names or None
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str] | None:
+    """Return `question=problem` pairs as a column map."""
+    columns = {}
+    for pair in pairs or []:
+        field, equals, column = pair.partition("=")
+        if not equals or not field or not column:
+            raise SettingError(f"--column wants FIELD=COLUMN such as question=problem, and got {pair!r}")
+        columns[field] = column
+    return columns or None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _progress(console: Console, quiet: bool) -> Any:
+    """Return a context that gives the function to tell progress to."""
+    from contextlib import nullcontext
+
+    if quiet:
+        silent: Progress = lambda what, done, total: None  # noqa: E731
+        return nullcontext(silent)
+    from soundness.report.terminal import live_progress
+
+    return live_progress(console)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line on standard error, never in a traceback."""
+    try:
+        app(standalone_mode=False)
+    except SoundnessError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was computed is kept, the same command goes on", err=True)
+        sys.exit(130)

@@ -1,0 +1,276 @@
+"""From chains to scores: what one scorer makes of the chains that one writer wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from soundness.chains.sample import make_chain
+from soundness.interventions import NoEdit
+from soundness.interventions.battery import edit_body
+from soundness.interventions.swap import donors
+from soundness.metrics.base import Family
+from soundness.metrics.belief import Belief
+from soundness.metrics.case import Body, Case, body_of
+from soundness.models.base import Model
+from soundness.records import LETTERS, Chain, Edit, Generation, Probe, Problem, Prompt, Reading, Score
+from soundness.runs.recorded import Recorded
+from soundness.runs.tables import ReadingRow
+from soundness.tasks.base import Task
+
+__all__ = ["Examination", "Sampling", "examine"]
+
+# An answer to a direct question; one that is not closed by then is not readable.
+_ANSWER_TOKENS = 24
+
+_EDITS_OF = {
+    "info_gain": ("swap", "shuffle"),
+    "filler": ("fill_tail", "fill_whole"),
+    "swap": ("swap",),
+    "mistake": ("mistake_splice", "mistake_regenerate"),
+}
+"""Which edits each family reads."""
+
+_OWN_ANSWER_OF = {"early_answering", "filler", "swap", "mistake", "forced_accuracy"}
+"""Families that need the answer that the scorer gives when asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How chains are written."""
+
+    seed: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    splitter: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Everything that came out of it."""
+
+    scores: list[Score]
+    readings: list[ReadingRow]
+    cases: list[Case]
+
+
+def examine(
+    chains: Sequence[Chain],
+    task: Task,
+    families: Sequence[Family],
+    scorer: Recorded,
+    *,
+    role: str,
+    sampling: Sampling,
+    same_vocabulary: bool = True,
+    prompts: Mapping[str, Prompt] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Examination:
+    """Return what `scorer` makes of `chains` (all of one writer): a score per chain and metric, and every reading behind them.
+
+    `role` is `self` where the scorer wrote the chains and `base` where the base reads another's; families that do not ask for that
+    role are passed over. Without `same_vocabulary` the writer's ids mean nothing to the scorer and its text is encoded anew.
+    `prompts` are what the scorer is shown, by problem id; by default what the writer was shown.
+    """
+    families = [family for family in families if role in family.scorers or (role == "self" and "-" in family.scorers)]
+    if not families or not chains:
+        return Examination([], [], [])
+    told = on_progress or (lambda phase, done, total: None)
+    cases = _cases(chains, task, families, scorer, role, sampling, same_vocabulary, prompts, told)
+    asked = [list(_probes(case, families)) for case in cases]
+    readings = scorer.read([[probe for _, probe in group] for group in asked], on_progress=lambda d, n: told("reading", d, n))
+    scores = [score for case in cases for score in _scores(case, families, role, readings)]
+    rows = [_row(case, name, probe, readings[probe]) for case, group in zip(cases, asked, strict=True) for name, probe in group]
+    return Examination(scores, rows, cases)
+
+
+def _cases(
+    chains: Sequence[Chain],
+    task: Task,
+    families: Sequence[Family],
+    scorer: Recorded,
+    role: str,
+    sampling: Sampling,
+    same_vocabulary: bool,
+    prompts: Mapping[str, Prompt] | None,
+    told: Callable[[str, int, int], None],
+) -> list[Case]:
+    """Return one case per chain, in order: body, prompts, answers and edits in the scorer's vocabulary."""
+    model = scorer.model
+    problems = [task.by_id[chain.problem_id] for chain in chains]
+    bodies = [
+        body_of(chain, problem, model, own_ids=same_vocabulary, splitter=sampling.splitter)
+        for chain, problem in zip(chains, problems, strict=True)
+    ]
+    shown = [
+        prompts[chain.problem_id].ids
+        if prompts is not None
+        else (chain.prompt.ids if same_vocabulary else model.render(task.message(problem)).ids)
+        for chain, problem in zip(chains, problems, strict=True)
+    ]
+    cue = tuple(model.encode(task.cue))
+    cases = [
+        Case(
+            problem=problem,
+            chain=chain,
+            scorer=role,
+            body=body,
+            prompt_ids=prompt,
+            cue_ids=cue,
+            gold=_belief(problem, problem.answer if problem.answer is not None else chain.answer, task, model),
+            own=_belief(problem, LETTERS[0], task, model) if problem.choices else None,
+        )
+        for chain, problem, body, prompt in zip(chains, problems, bodies, shown, strict=True)
+    ]
+    if any(family.name in _OWN_ANSWER_OF for family in families):
+        cases = _ask(cases, task, scorer, told, without=any(family.name == "forced_accuracy" for family in families))
+    return _edit(cases, families, scorer, sampling, told)
+
+
+def _belief(problem: Problem, answer: str | None, task: Task, model: Model) -> Belief | None:
+    """Return `answer` as something to look for, or None where there is no answer."""
+    if answer is None:
+        return None
+    ids = tuple(model.encode(task.continuation(answer, problem)))
+    if problem.choices is None:
+        return Belief(ids)
+    rivals = tuple(tuple(model.encode(task.continuation(letter, problem))) for letter in LETTERS[: len(problem.choices)])
+    return Belief(ids, rivals)
+
+
+def _ask(
+    cases: list[Case], task: Task, scorer: Recorded, told: Callable[[str, int, int], None], *, without: bool
+) -> list[Case]:
+    """Return the cases with the open answers that the scorer gives when the cue asks, after the body and, if asked, without it."""
+    open_cases = [index for index, case in enumerate(cases) if case.problem.choices is None]
+    asked = [(index, "with") for index in open_cases if not case_is_cut(cases[index])]
+    if without:
+        asked += [(index, "without") for index in open_cases]
+    prefixes = [cases[i].after(cases[i].body.chain.ids if which == "with" else ()) for i, which in asked]
+    given = scorer.continue_all(
+        prefixes, max_tokens=_ANSWER_TOKENS, until=task.terminator, on_progress=lambda d, n: told("asking", d, n)
+    )
+    forced: dict[int, dict[str, str | None]] = {index: {} for index in open_cases}
+    own: dict[int, Belief] = {}
+    for (index, which), generation in zip(asked, given, strict=True):
+        answer = _answer(generation, task, scorer.model)
+        forced[index][which] = answer
+        if which == "with" and answer is not None:
+            own[index] = Belief(generation.ids)
+    return [replace(c, forced=forced[i], own=own.get(i)) if i in forced else c for i, c in enumerate(cases)]
+
+
+def case_is_cut(case: Case) -> bool:
+    """Return whether the chain ended at the token limit."""
+    return case.chain.finish == "length"
+
+
+def _answer(generation: Generation, task: Task, model: Model) -> str | None:
+    """Return the answer that a generation after the cue gives, or None where it is empty or never closed."""
+    text = model.decode(generation.ids)
+    answer = text.split(task.terminator)[0].strip()
+    return answer if answer and generation.finish == "stop" else None
+
+
+def _edit(
+    cases: list[Case],
+    families: Sequence[Family],
+    scorer: Recorded,
+    sampling: Sampling,
+    told: Callable[[str, int, int], None],
+) -> list[Case]:
+    """Return the cases with the edits that the families read."""
+    kinds = sorted({kind for family in families for kind in _EDITS_OF.get(family.name, ())})
+    if not kinds:
+        return cases
+    model = scorer.model
+    fit = [case for case in cases if not case.unfit]
+    answers = {case.problem.id: case.problem.answer for case in cases}
+    donor = donors([case.body.chain for case in fit], seed=sampling.seed, answers=answers)
+    edited = []
+    for case in cases:
+        body = case.body.chain
+        swapped = donor.get((body.problem_id, body.sample))
+        made = (
+            {kind: (NoEdit(kind, case.unfit),) for kind in kinds}
+            if case.unfit
+            else edit_body(body, case.body.pieces, swapped, model.encode, model.decode, seed=sampling.seed, kinds=kinds)
+        )
+        edited.append(replace(case, edits=made))
+    return _regenerate(edited, scorer, sampling, told) if "mistake_regenerate" in kinds else edited
+
+
+def _regenerate(
+    cases: list[Case], scorer: Recorded, sampling: Sampling, told: Callable[[str, int, int], None]
+) -> list[Case]:
+    """Return the cases with the tails behind their mistakes written anew by the scorer."""
+    kind = "mistake_regenerate"
+    wanted = [(i, j, e) for i, case in enumerate(cases) for j, e in enumerate(case.edits[kind]) if isinstance(e, Edit)]
+    heads = [(*cases[i].body.head, *edit.ids) for i, _, edit in wanted]
+    tails = scorer.continue_all(
+        [(*cases[i].prompt_ids, *head) for (i, _, _), head in zip(wanted, heads, strict=True)],
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        keys=[f"{sampling.seed}/{cases[i].problem.id}/{cases[i].chain.sample}/{kind}/{edit.step}" for i, _, edit in wanted],
+        on_progress=lambda d, n: told("rewriting", d, n),
+    )
+    made: dict[tuple[int, int], Edit | NoEdit] = {}
+    for (i, j, edit), head, tail in zip(wanted, heads, tails, strict=True):
+        case = cases[i]
+        if tail.finish == "length":
+            made[i, j] = NoEdit(kind, "the rewritten chain was cut off")
+            continue
+        whole = make_chain(
+            scorer.model,
+            case.problem,
+            case.chain.prompt,
+            Generation((*head, *tail.ids), "stop"),
+            writer=case.chain.model,
+            sample=case.chain.sample,
+            seed=sampling.seed,
+            splitter=sampling.splitter,
+        )
+        body: Body = body_of(whole, case.problem, scorer.model, splitter=sampling.splitter)
+        made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + scorer.model.decode(tail.ids))
+    return [
+        replace(case, edits={**case.edits, kind: tuple(made.get((i, j), e) for j, e in enumerate(case.edits[kind]))})
+        for i, case in enumerate(cases)
+    ]
+
+
+def _probes(case: Case, families: Sequence[Family]) -> Iterator[tuple[str, Probe]]:
+    """Yield each distinct probe of `case` once, under the first name it was asked by."""
+    seen: set[Probe] = set()
+    for family in families:
+        for role, probe in family.probes(case):
+            if probe not in seen:
+                seen.add(probe)
+                yield role, probe
+
+
+def _scores(case: Case, families: Sequence[Family], role: str, readings: Mapping[Probe, Reading]) -> Iterator[Score]:
+    read = readings.__getitem__
+    if case.problem.choices is not None and case.own is not None:
+        prefix = case.after(case.body.chain.ids)
+        if all(probe in readings for probe in case.own.probes(prefix)):
+            case = replace(case, own=replace(case.own, ids=case.own.rivals[case.own.likeliest(prefix, read)]))
+    for family in families:
+        for value in family.values(case, read):
+            scorer = "-" if family.scorers == ("-",) else role
+            chain = case.chain
+            yield Score(value.metric, chain.problem_id, chain.sample, chain.model, scorer, value.number, value.reason)
+
+
+def _row(case: Case, name: str, probe: Probe, reading: Reading) -> ReadingRow:
+    return ReadingRow(
+        scorer=case.scorer,
+        problem_id=case.chain.problem_id,
+        writer=case.chain.model,
+        sample=case.chain.sample,
+        role=name,
+        prefix_length=len(probe.prefix),
+        continuation=probe.continuation,
+        reading=reading,
+    )

@@ -1,0 +1,190 @@
+"""Information gain: how much the written steps raise the log-probability of the reference answer.
+
+    S_i = log p(answer | prompt, first i steps, cue)        IG = S_K - S_0 = sum of the steps' gains
+
+Answer tokens only, nats. Read by the writer (does the model use its steps?) and by the base (do the steps carry information, on
+one yardstick?), each beside two nulls: another problem's chain, and the same steps in another order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from soundness.interventions import NoEdit
+from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value, missing
+from soundness.metrics.case import Case
+from soundness.records import Probe
+
+__all__ = ["InformationGain", "infogain_ppl"]
+
+_LEAST_SURPRISE = 0.05  # nats; below it the share of surprise removed is a quotient of noise
+_SAYS_NOT = "Whether the model uses what its steps carry (see reliance), or whether they are true."
+
+
+def infogain_ppl(ladder_nats: Sequence[float], num_tokens: int) -> float:
+    """Return the perplexity form of information gain: mean fall of the answer's perplexity per step (2506.02126, sec. 3.3).
+
+    It telescopes to (PPL_0 - PPL_K)/K: only the ends count, so a longer chain with the same ends scores lower.
+
+    >>> round(infogain_ppl([-4, -2, -0.2], 2), 3)
+    3.142
+    """
+    perplexity = [math.exp(min(-nats / num_tokens, 700.0)) for nats in ladder_nats]
+    return (perplexity[0] - perplexity[-1]) / (len(perplexity) - 1)
+
+
+class InformationGain:
+    """Information gain, whole and divided, over its nulls."""
+
+    name = "info_gain"
+    scorers = ("self", "base")
+    cost = "one answer per step, and two more chains (the nulls)"
+    metrics = (
+        Metric(
+            "info_gain",
+            "nats",
+            "steps make the reference answer likelier",
+            "log p(answer) after all steps minus before any; 0 without reasoning, at most -log p before, negative when misled.",
+            _SAYS_NOT + " A part of it any text of that kind would earn: read it over its nulls.",
+            "ours; after 2506.02126 sec. 3.3, 2411.11984",
+        ),
+        Metric(
+            "info_gain_over_swap",
+            "nats",
+            "steps tell more than another problem's steps",
+            "Information gain minus that of another problem's chain of similar length and other answer; 0 without reasoning.",
+            _SAYS_NOT,
+            "ours",
+        ),
+        Metric(
+            "info_gain_over_shuffle",
+            "nats",
+            "the order of the steps matters",
+            "Information gain minus that of the same steps in another order; 0 if only the words count.",
+            _SAYS_NOT + " Steps that all state the answer keep it in any order.",
+            "ours",
+        ),
+        Metric(
+            "info_gain_before_answer",
+            "nats",
+            "steps help before one of them states the answer",
+            "Gain of the steps before the first that contains the answer; all steps where none does.",
+            _SAYS_NOT,
+            "ours",
+        ),
+        Metric(
+            "info_gain_per_answer_token",
+            "nats/token",
+            "steps make the reference answer likelier",
+            "Information gain divided by the answer's scored tokens, for averages over problems with long and short answers.",
+            _SAYS_NOT,
+            "ours",
+        ),
+        Metric(
+            "info_gain_per_step",
+            "nats/step",
+            "each step carries more",
+            "Information gain divided by the number of steps.",
+            "Falls when chains merely grow longer: read the whole first.",
+            "ours",
+        ),
+        Metric(
+            "info_gain_per_chain_token",
+            "nats/token",
+            "each written token carries more",
+            "Information gain divided by the tokens of the steps.",
+            "Falls when chains merely grow wordier: read the whole first.",
+            "ours",
+        ),
+        Metric(
+            "info_gain_share",
+            "fraction",
+            "more of the surprise is removed",
+            "Information gain as a share of the surprise before any step, at most 1.",
+            "Undefined where the answer was expected from the start.",
+            "ours",
+        ),
+        Metric(
+            "info_gain_choice",
+            "nats",
+            "steps favour the right choice",
+            "Information gain on the answer's probability among the choices; the liking for the format cancels.",
+            _SAYS_NOT,
+            "ours",
+        ),
+        Metric(
+            "infogain_ppl",
+            "perplexity/step",
+            "perplexity of the answer falls more per step",
+            "Mean fall of the answer's perplexity per step: the published form.",
+            "Unbounded, ruled by problems with a large first perplexity, and lower for longer chains with equal ends.",
+            "2506.02126 sec. 3.3",
+        ),
+        Metric(
+            "surprise_without_chain",
+            "nats",
+            "the answer is less expected from the question",
+            "-log p(answer) before any step: what there is to gain.",
+            "Anything about the steps.",
+            "ours",
+        ),
+    )
+
+    def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
+        """Yield the answer after each number of steps, and after the two null chains."""
+        if case.gold is None:
+            return
+        if case.unfit:
+            yield from (("after 0 steps", probe) for probe in case.gold.probes(case.after(())))
+            return
+        for i, probes in case.ladder(case.gold):
+            yield from ((f"after {i} steps", probe) for probe in probes)
+        for null in ("swap", "shuffle"):
+            for edit in case.edits.get(null, ()):
+                if not isinstance(edit, NoEdit):
+                    yield from ((null, probe) for probe in case.gold.probes(case.after(edit.ids)))
+
+    def values(self, case: Case, read: Read) -> Iterator[Value]:
+        """Yield every form of the gain."""
+        gold = case.gold
+        if gold is None:
+            yield from missing(self.metrics, NO_REFERENCE)
+            return
+        first = gold.nats(case.after(()), read)
+        if case.unfit:
+            yield from missing(self.metrics, case.unfit, {"surprise_without_chain": -first})
+            return
+        ladder = [gold.nats(case.after_steps(i), read) for i in range(case.body.num_steps + 1)]
+        last = ladder[-1]
+        gain = last - first
+        yield Value("info_gain", gain)
+        for null in ("swap", "shuffle"):
+            edits = case.edits.get(null, (NoEdit(null, f"no {null} was made"),))
+            made = [edit for edit in edits if not isinstance(edit, NoEdit)]
+            if made:
+                mean = math.fsum(gold.nats(case.after(edit.ids), read) for edit in made) / len(made)
+                yield Value(f"info_gain_over_{null}", last - mean)
+            else:
+                reason = next(edit.reason for edit in edits if isinstance(edit, NoEdit))
+                yield Value(f"info_gain_over_{null}", None, reason)
+        stated = case.body.chain.answer_step
+        if stated == 0:
+            yield Value("info_gain_before_answer", None, "the first step states the answer")
+        else:
+            yield Value("info_gain_before_answer", ladder[case.body.num_steps if stated is None else stated] - first)
+        yield Value("info_gain_per_answer_token", gain / len(gold.ids))
+        yield Value("info_gain_per_step", gain / case.body.num_steps)
+        yield Value("info_gain_per_chain_token", gain / len(case.body.chain.ids))
+        if -first < _LEAST_SURPRISE:
+            yield Value("info_gain_share", None, f"the answer was expected from the start (surprise below {_LEAST_SURPRISE} nats)")
+        else:
+            yield Value("info_gain_share", gain / -first)
+        if gold.rivals:
+            yield Value(
+                "info_gain_choice", gold.share(case.after(case.body.chain.ids), read) - gold.share(case.after(()), read)
+            )
+        else:
+            yield Value("info_gain_choice", None, "not a choice problem")
+        yield Value("infogain_ppl", infogain_ppl(ladder, len(gold.ids)))
+        yield Value("surprise_without_chain", -first)

@@ -1,0 +1,173 @@
+"""From a specification to a model: the one place that knows the forms a specification may take.
+
+    scripted:NAME         planted behaviour, no weights        scripted:dial:0.3?slip=0.1
+    smollm2               the embedded default                 smollm2
+    FOLDER                a transformers folder, or a PEFT adapter (its base is found and loaded once)
+    FILE.gguf             converted once into the user's cache
+    ORG/NAME              the Hugging Face hub
+    BASE+ADAPTER          any of the above with a PEFT adapter on it
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from soundness.errors import MissingPackage, ModelError, SoundnessError, near
+from soundness.models.base import Model
+
+if TYPE_CHECKING:
+    from soundness.models.transformers import TransformersModel
+
+__all__ = ["load_model", "resolve_source"]
+
+_EMBEDDED = ("smollm2",)
+_loaded: WeakValueDictionary[tuple[str, str, str], TransformersModel] = WeakValueDictionary()
+
+
+def load_model(
+    spec: str,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    reader: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> Model:
+    """Return the model that `spec` names (forms: see the module's docstring).
+
+    `dtype` is float32, bfloat16, float16 or None (bfloat16 where the device computes it fast); `device` a torch device or None
+    (the best there is); `reader` one of auto, packed, cached, plain. Pickled weights and a model's own code are refused unless
+    allowed. Raises `ModelError` for what cannot be found, loaded or trusted.
+    """
+    if reader not in ("auto", "packed", "cached", "plain"):
+        raise ModelError(f"unknown reader {reader!r}: use auto, packed, cached or plain{near(reader, ['auto', 'packed', 'cached', 'plain'])}")
+    if spec.startswith("scripted:"):
+        from soundness.models.scripted import load_scripted
+
+        return load_scripted(spec)
+    base, adapter = _split(spec, trust_remote_code=trust_remote_code)
+    source = resolve_source(base)
+    if Path(source).is_dir():
+        _check_folder(Path(source), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+
+    from soundness.models.transformers import TransformersModel, pick_device
+
+    place = pick_device(device)
+    key = (source, str(dtype), str(place))
+    try:
+        model = TransformersModel.load(
+            source,
+            name=spec,
+            adapter=adapter,
+            dtype=dtype,
+            device=str(place),
+            trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+            share_with=_loaded.get(key),
+        )
+    except SoundnessError:
+        raise
+    except ImportError as error:
+        raise MissingPackage(error.name or "a package", f"loading {spec}") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"cannot load the model {spec!r}: {_first_lines(error)}{_hint(spec)}") from error
+    _loaded[key] = model
+    model.reader = reader  # type: ignore[assignment]
+    return model
+
+
+def resolve_source(spec: str) -> str:
+    """Return the folder or hub name that transformers loads `spec` from, converting or unpacking it once where needed."""
+    if spec in _EMBEDDED:
+        from soundness.models.embedded import EMBEDDED
+
+        return str(EMBEDDED[spec]())
+    path = Path(spec)
+    if spec.endswith(".gguf"):
+        if not path.is_file():
+            raise ModelError(f"there is no GGUF file {spec}{_beside(path)}")
+        from soundness.models.gguf import convert
+
+        return str(convert(path))
+    if path.is_dir():
+        return str(path.resolve())
+    if path.exists():
+        raise ModelError(f"{spec} is a file; a model is a folder with config.json, a .gguf file, a hub name, or one of {', '.join(_EMBEDDED)}")
+    parts = spec.split("/")
+    if len(parts) == 2 and all(parts) and not spec.startswith((".", "~")) and not path.parent.is_dir():
+        return spec
+    raise ModelError(f"unknown model {spec!r}: no such folder, not a hub name (ORG/NAME), not an embedded model{_hint(spec)}")
+
+
+def _split(spec: str, *, trust_remote_code: bool) -> tuple[str, str | None]:
+    """Return (base, adapter folder or None) of a specification."""
+    base: object
+    if "+" in spec and not Path(spec).exists():
+        base, _, adapter = spec.rpartition("+")
+        if not (Path(adapter) / "adapter_config.json").is_file():
+            raise ModelError(f"{adapter} holds no adapter_config.json, so it is no PEFT adapter; BASE+ADAPTER needs one")
+        _check_adapter(Path(adapter))
+        return base, str(Path(adapter).resolve())
+    config = Path(spec) / "adapter_config.json"
+    if not config.is_file():
+        return spec, None
+    _check_adapter(Path(spec))
+    base = _read_json(config).get("base_model_name_or_path")
+    note = Path(spec) / "training.json"
+    known = _read_json(note).get("soundness_base") if note.is_file() else None
+    if isinstance(known, str) and (known in _EMBEDDED or not Path(str(base)).exists()):
+        base = known
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"{config} names no base model; write the specification as BASE+{spec}")
+    return base, str(Path(spec).resolve())
+
+
+def _check_adapter(folder: Path) -> None:
+    if not (folder / "adapter_model.safetensors").is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:6])
+        raise ModelError(f"the adapter in {folder} has no adapter_model.safetensors (found {found}); save it again with safetensors")
+
+
+def _check_folder(folder: Path, *, trust_remote_code: bool, allow_pickle: bool) -> None:
+    """Refuse what would run a stranger's code: pickled weights and custom model files."""
+    config = folder / "config.json"
+    if not config.is_file():
+        found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
+        raise ModelError(f"the folder {folder} has no config.json, so it is no transformers model (found {found})")
+    if "auto_map" in _read_json(config) and not trust_remote_code:
+        raise ModelError(f"the model in {folder} runs code of its own (auto_map in config.json); read it, then allow it with --trust-remote-code")
+    if not any(folder.glob("*.safetensors")) and not allow_pickle:
+        pickles = sorted(p.name for suffix in ("*.bin", "*.pt", "*.pth") for p in folder.glob(suffix))
+        if pickles:
+            raise ModelError(
+                f"the model in {folder} has pickled weights only ({', '.join(pickles[:3])}), and unpickling runs code; "
+                "convert them to safetensors, or allow them with --allow-pickle"
+            )
+        raise ModelError(f"the folder {folder} has a config.json but no weights (*.safetensors)")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}") from error
+    if not isinstance(read, dict):
+        raise ModelError(f"{path} should hold a JSON object")
+    return read
+
+
+def _first_lines(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _beside(path: Path) -> str:
+    return near(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+
+
+def _hint(spec: str) -> str:
+    close = near(spec, [*_EMBEDDED, "scripted:computes"])
+    return close or _beside(Path(spec))
