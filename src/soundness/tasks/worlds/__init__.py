@@ -1,0 +1,16 @@
+"""Made-up domains whose every true step is known: nothing in them can have been learned by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from soundness.tasks.base import Task
+from soundness.tasks.worlds import chain_sum, lookup
+
+__all__ = ["WORLDS"]
+
+WORLDS: dict[str, Callable[..., Task]] = {
+    "chain-sum": chain_sum.generate,
+    "lookup": lookup.generate,
+}
+"""World name -> function of (n, seed, and the world's own whole-number options) that returns its task."""

@@ -1,0 +1,166 @@
+"""Sums and differences modulo 10, one written equation a step.
+
+    Work modulo 10: every result is one digit from 0 to 9. Start with 3. Add 4. Subtract 2. Add 6. What is the last digit?
+
+    3 + 4 = 7
+    7 - 2 = 5
+    5 + 6 = 1
+    Answer: 1
+
+A result written in the middle fixes everything after it: change one, keep or rewrite the tail, and what follows is another
+last digit.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+
+from soundness.errors import SettingError
+from soundness.records import Problem
+from soundness.tasks.base import Task
+
+__all__ = ["Sum", "draw", "equation", "follow", "generate", "parse", "question", "true_steps", "values"]
+
+RULE = "Work modulo 10: every result is one digit from 0 to 9."
+ASK = "What is the last digit?"
+WORDS = {"+": "Add", "-": "Subtract"}
+SIGNS = {word: sign for sign, word in WORDS.items()}
+
+_QUESTION = re.compile(
+    rf"{re.escape(RULE)} Start with (\d)\.((?: (?:Add|Subtract) [1-9]\.)+) {re.escape(ASK)}",
+)
+_OPERATION = re.compile(r"(Add|Subtract) (\d)")
+# Not in the middle of a longer expression: "3 + 4 + 2 = 9" is no equation of this world.
+EQUATION = re.compile(r"(?<![\d.])(?<![-+*/] )(\d+) ?([-+]) ?(\d+) ?= ?(-?\d+)(?![\d.]*\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A start value and the operations applied to it, all modulo 10."""
+
+    start: int
+    """First value, 0 to 9."""
+    operations: tuple[tuple[str, int], ...]
+    """(sign, operand) in order; sign is "+" or "-", operand 1 to 9."""
+
+
+def apply(value: int, sign: str, operand: int) -> int:
+    """Return the digit that one operation leaves.
+
+    >>> apply(5, "+", 6), apply(2, "-", 4)
+    (1, 8)
+    """
+    return (value + operand if sign == "+" else value - operand) % 10
+
+
+def values(problem: Sum) -> list[int]:
+    """Return the running values, the start first and the last digit last: one more than there are operations.
+
+    >>> values(Sum(3, (("+", 4), ("-", 2), ("+", 6))))
+    [3, 7, 5, 1]
+    """
+    running = [problem.start]
+    for sign, operand in problem.operations:
+        running.append(apply(running[-1], sign, operand))
+    return running
+
+
+def equation(value: int, sign: str, operand: int, result: int) -> str:
+    """Return one step as it is written."""
+    return f"{value} {sign} {operand} = {result}"
+
+
+def true_steps(problem: Sum) -> list[str]:
+    """Return the true equations in order.
+
+    >>> true_steps(Sum(3, (("+", 4), ("-", 2))))
+    ['3 + 4 = 7', '7 - 2 = 5']
+    """
+    running = values(problem)
+    return [equation(running[i], *operation, running[i + 1]) for i, operation in enumerate(problem.operations)]
+
+
+def question(problem: Sum) -> str:
+    """Return the question's text; `parse` inverts it."""
+    told = " ".join(f"{WORDS[sign]} {operand}." for sign, operand in problem.operations)
+    return f"{RULE} Start with {problem.start}. {told} {ASK}"
+
+
+def parse(text: str) -> Sum | None:
+    """Return the sum that the last question of this world in `text` asks for, or None where there is none.
+
+    >>> parse(question(Sum(3, (("+", 4),))))
+    Sum(start=3, operations=(('+', 4),))
+    """
+    asked = [*_QUESTION.finditer(text)]
+    if not asked:
+        return None
+    found = asked[-1]
+    operations = tuple((SIGNS[word], int(digit)) for word, digit in _OPERATION.findall(found[2]))
+    return Sum(int(found[1]), operations)
+
+
+def follow(text: str) -> int | None:
+    """Return the value that the written equations lead to, or None where there is no equation.
+
+    The first equation's written result starts it. A later equation that begins with the carried value is believed as
+    written; any other has its operation applied to the carried value, modulo 10. All other text is ignored.
+
+    >>> follow("3 + 4 = 7, then 7 - 2 = 5")
+    5
+    >>> follow("3 + 4 = 8, then 7 - 2 = 5")
+    6
+    """
+    value: int | None = None
+    for first, sign, operand, result in EQUATION.findall(text):
+        if value is None or int(first) == value:
+            value = int(result)
+        else:
+            value = apply(value, sign, int(operand))
+    return value
+
+
+def draw(rng: random.Random, operators: int, distinct: bool = True) -> Sum:
+    """Return a random sum; with `distinct`, no value before the last equals the last."""
+    running = [rng.randrange(10)]
+    last = rng.choice([digit for digit in range(10) if digit != running[0]]) if distinct else None
+    for step in range(operators):
+        if step == operators - 1 and last is not None:
+            running.append(last)
+        else:
+            # A last step but one may end anywhere but on the last digit, so the closing operand is never 0.
+            running.append(rng.choice([digit for digit in range(10) if digit not in (running[-1], last)]))
+    operations = []
+    for before, after in zip(running, running[1:], strict=False):
+        sign = rng.choice("+-")
+        operations.append((sign, (after - before) % 10 if sign == "+" else (before - after) % 10))
+    return Sum(running[0], tuple(operations))
+
+
+def generate(n: int, seed: int = 0, operators: int = 4, distinct: bool = True) -> Task:
+    """Return a task of `n` sums with `operators` operations each.
+
+    Item i depends on the string "chain-sum/{seed}/{i}" alone. With `distinct`, no running value before the last, the
+    start included, equals the answer, so a chain cut short is never right by accident.
+    """
+    if n < 1 or operators < 1:
+        raise SettingError(f"chain-sum needs n and operators of at least 1, and they are {n} and {operators}")
+    problems = []
+    for index in range(n):
+        name = f"chain-sum/{seed}/{index}"
+        drawn = draw(random.Random(name), operators, bool(distinct))
+        steps = tuple(true_steps(drawn))
+        problems.append(
+            Problem(
+                id=name,
+                question=question(drawn),
+                answer=str(values(drawn)[-1]),
+                rationale="\n".join(steps),
+                steps=steps,
+                facts=steps,
+                meta={"operators": operators},
+            )
+        )
+    return Task(f"chain-sum:operators={operators}", tuple(problems))
