@@ -1,8 +1,8 @@
 """Does a fine-tuned model still reason its way to the answer, or only land on it?
 
-    import soundness
-    run = soundness.audit(base="smollm2", tuned=["runs/sft"], task="gsm8k_test.jsonl", limit=24, out="runs/first")
-    print(run.verdicts[0].word, run.comparison("info_gain"))
+import soundness
+run = soundness.audit(base="smollm2", tuned=["runs/sft"], task="gsm8k_test.jsonl", limit=24, out="runs/first")
+print(run.verdicts[0].word, run.comparison("info_gain"))
 """
 
 from __future__ import annotations

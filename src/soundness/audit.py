@@ -1,7 +1,7 @@
 """The audit: base against tuned on the same problems, from sampling to verdict.
 
-    problems -> chains (each model writes) -> readings (each model reads its own chains, the base reads all)
-             -> scores (one per chain and metric) -> comparisons (paired by problem) -> verdicts
+problems -> chains (each model writes) -> readings (each model reads its own chains, the base reads all)
+         -> scores (one per chain and metric) -> comparisons (paired by problem) -> verdicts
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-train_app = typer.Typer(help="Train a model; the result is audited like any other.", no_args_is_help=True, rich_markup_mode=None)
+train_app = typer.Typer(
+    help="Train a model; the result is audited like any other.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(train_app, name="train")
 
 Out = Annotated[Path, typer.Option(help="Run folder; an existing one with the same settings is resumed.")]
@@ -168,7 +170,9 @@ def train_sft(
     model: Annotated[str, typer.Option(help="Model to tune.")],
     task: Annotated[str, typer.Option(help="JSON Lines file, hub:NAME:CONFIG:SPLIT, or a world.")],
     out: Annotated[Path, typer.Option(help="Folder for the tuned model.")],
-    target: Annotated[str, typer.Option(help="rationale: steps and answer; label: answer only; completion: that column.")] = "rationale",
+    target: Annotated[
+        str, typer.Option(help="rationale: steps and answer; label: answer only; completion: that column.")
+    ] = "rationale",
     limit: Limit = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -195,7 +199,7 @@ def train_sft(
             model,
             problems,
             out=out,
-            target=target,
+            target=target,  # type: ignore[arg-type]
             lora_rank=None if full else lora_rank,
             full=full,
             max_length=max_length,
@@ -204,7 +208,7 @@ def train_sft(
             device=device,
             report_to=report_to,
             on_progress=told,
-            **{name: value for name, value in chosen.items() if value is not None},
+            **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
         )
     console.print(f"kept in {folder}; compare it with: soundness audit {model} {folder} --task TASK --out RUN")
 
@@ -241,7 +245,9 @@ def _columns(pairs: list[str] | None) -> dict[str, str] | None:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False)
+    # A file or a pipe has no width of its own; the table needs this much to stand on one line a metric.
+    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 140))
 
 
 def _progress(console: Console, quiet: bool) -> Any:

@@ -201,9 +201,7 @@ def _edit(
     return _regenerate(edited, scorer, sampling, told) if "mistake_regenerate" in kinds else edited
 
 
-def _regenerate(
-    cases: list[Case], scorer: Recorded, sampling: Sampling, told: Callable[[str, int, int], None]
-) -> list[Case]:
+def _regenerate(cases: list[Case], scorer: Recorded, sampling: Sampling, told: Callable[[str, int, int], None]) -> list[Case]:
     """Return the cases with the tails behind their mistakes written anew by the scorer."""
     kind = "mistake_regenerate"
     wanted = [(i, j, e) for i, case in enumerate(cases) for j, e in enumerate(case.edits[kind]) if isinstance(e, Edit)]

@@ -177,12 +177,12 @@ def test_the_bases_reading_and_cut_offs_are_shown_and_never_counted() -> None:
         compared("info_gain_over_swap", 2.0, 0.0, scorer="base"),
         compared("info_gain", 2.0, 0.0),
         compared("cut_off", 0.0, 0.5, scorer="-"),
-        compared("accuracy_without_chain", 0.2, 0.6, scorer="-"),
+        compared("accuracy_without_chain", 0.2, 0.6),
     ]
     with_them, without = judge("tuned", [*beside, *rows]), judge("tuned", rows)
     assert with_them.word is without.word is Word.SOUND
     shown = [line for line in with_them.evidence_against if line.startswith("beside: ")]
-    assert len(shown) == 4
+    assert len(shown) == 3
     assert any("information gain over swapped chains (read by the base) fell from 2.00 to 0" in line for line in shown)
 
 
@@ -241,3 +241,24 @@ def test_problems_needed_and_description() -> None:
     assert problems_needed(Estimate(-0.15, -0.45, 0.15, 25, 0), 0.15) == 100  # room is the fall itself
     assert problems_needed(Estimate(0.0, None, None, 1, 0), 0.15) is None
     assert describe(compared("depth_of_it", 1.0, 2.0)).startswith("depth of it rose from 1.00 to 2.00 (difference")
+
+
+def silent(base: float, tuned: float) -> Comparison:
+    return compared("no_steps", base, tuned, 0.05, scorer="-")
+
+
+def test_a_model_that_no_longer_writes_steps_is_hollowed_although_nothing_else_can_be_measured() -> None:
+    verdict = judge("tuned", [case()["accuracy"], silent(0.1, 0.95)])
+    assert verdict.word is Word.HOLLOWED
+    assert "no longer writes steps" in verdict.sentence
+    assert verdict.evidence_for == ("share of answers without steps rose from 0.10 to 0.95 (difference 0.85 [0.80, 0.90], n = 40)",)
+
+
+@pytest.mark.parametrize(("base", "tuned"), [(0.1, 0.5), (0.9, 0.95), (0.5, 0.9)])
+def test_few_or_equally_many_answers_without_steps_do_not_decide(base: float, tuned: float) -> None:
+    assert judge("tuned", [*case().values(), silent(base, tuned)]).word is Word.SOUND
+
+
+def test_a_model_that_lost_accuracy_is_lost_even_if_it_writes_no_steps() -> None:
+    rows = case(accuracy=(0.8, 0.4))
+    assert judge("tuned", [rows["accuracy"], silent(0.0, 1.0)]).word is Word.LOST

@@ -56,12 +56,13 @@ def _pick(text: str, operator: Operator) -> Number | str:
 
 
 def eligible_steps(chain: Chain, pieces: Sequence[str], operator: Operator = "result") -> tuple[int, ...]:
-    """Return the steps whose number can be changed, up to but without the step that states the answer.
+    """Return the steps that have a number to change which is not the chain's own answer.
 
-    Steps from the answer's on are left out because a mistake in them rewrites the answer itself.
+    Changing the answer where it stands rewrites it, and says nothing of whether the steps before are used.
     """
-    texts = step_texts(pieces, chain.steps)[: chain.answer_step]
-    return tuple(index for index, text in enumerate(texts) if isinstance(_pick(text, operator), Number))
+    own = as_number(chain.answer) if chain.answer is not None else None
+    picked = [_pick(text, operator) for text in step_texts(pieces, chain.steps)]
+    return tuple(index for index, number in enumerate(picked) if isinstance(number, Number) and number.value != own)
 
 
 def mistake(

@@ -36,6 +36,8 @@ def choose(names: Sequence[str] | None) -> list[Family]:
     for name in names:
         if name not in FAMILIES and name not in owner:
             known = [*FAMILIES, *owner]
-            raise MetricError(f"unknown metric {name!r}{near(name, known)}; there are {', '.join(FAMILIES)}, or any single metric")
+            raise MetricError(
+                f"unknown metric {name!r}{near(name, known)}; there are {', '.join(FAMILIES)}, or any single metric"
+            )
         wanted.add(name if name in FAMILIES else owner[name])
     return [family for name, family in FAMILIES.items() if name in wanted]

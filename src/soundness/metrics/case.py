@@ -137,4 +137,3 @@ class Case:
         """Yield (i, probes) that read `belief` after i = 0..K steps."""
         for i in range(self.body.num_steps + 1):
             yield i, belief.probes(self.after_steps(i))
-

@@ -1,4 +1,4 @@
-"""Early answering: how soon is the answer settled? (2307.13702, sec. 2.3; 2411.15382)
+"""How soon the answer is settled: early answering (2307.13702, sec. 2.3; 2411.15382).
 
     c(f) = share of chains whose answer after a share f of the steps equals the answer after all of them
 

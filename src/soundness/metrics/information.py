@@ -177,7 +177,9 @@ class InformationGain:
         yield Value("info_gain_per_step", gain / case.body.num_steps)
         yield Value("info_gain_per_chain_token", gain / len(case.body.chain.ids))
         if -first < _LEAST_SURPRISE:
-            yield Value("info_gain_share", None, f"the answer was expected from the start (surprise below {_LEAST_SURPRISE} nats)")
+            yield Value(
+                "info_gain_share", None, f"the answer was expected from the start (surprise below {_LEAST_SURPRISE} nats)"
+            )
         else:
             yield Value("info_gain_share", gain / -first)
         if gold.rivals:

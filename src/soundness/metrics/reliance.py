@@ -184,4 +184,3 @@ class Mistake:
         """Yield reliance on both kinds of tail."""
         yield from _reliance(case, "mistake_splice", "mistake_reliance", "mistake_margin", read)
         yield from _reliance(case, "mistake_regenerate", "mistake_regenerated", None, read)
-

@@ -1,11 +1,11 @@
 """From a specification to a model: the one place that knows the forms a specification may take.
 
-    scripted:NAME         planted behaviour, no weights        scripted:dial:0.3?slip=0.1
-    smollm2               the embedded default                 smollm2
-    FOLDER                a transformers folder, or a PEFT adapter (its base is found and loaded once)
-    FILE.gguf             converted once into the user's cache
-    ORG/NAME              the Hugging Face hub
-    BASE+ADAPTER          any of the above with a PEFT adapter on it
+scripted:NAME         planted behaviour, no weights        scripted:dial:0.3?slip=0.1
+smollm2               the embedded default                 smollm2
+FOLDER                a transformers folder, or a PEFT adapter (its base is found and loaded once)
+FILE.gguf             converted once into the user's cache
+ORG/NAME              the Hugging Face hub
+BASE+ADAPTER          any of the above with a PEFT adapter on it
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def load_model(
     allowed. Raises `ModelError` for what cannot be found, loaded or trusted.
     """
     if reader not in ("auto", "packed", "cached", "plain"):
-        raise ModelError(f"unknown reader {reader!r}: use auto, packed, cached or plain{near(reader, ['auto', 'packed', 'cached', 'plain'])}")
+        raise ModelError(
+            f"unknown reader {reader!r}: use auto, packed, cached or plain{near(reader, ['auto', 'packed', 'cached', 'plain'])}"
+        )
     if spec.startswith("scripted:"):
         from soundness.models.scripted import load_scripted
 
@@ -95,7 +97,9 @@ def resolve_source(spec: str) -> str:
     if path.is_dir():
         return str(path.resolve())
     if path.exists():
-        raise ModelError(f"{spec} is a file; a model is a folder with config.json, a .gguf file, a hub name, or one of {', '.join(_EMBEDDED)}")
+        raise ModelError(
+            f"{spec} is a file; a model is a folder with config.json, a .gguf file, a hub name, or one of {', '.join(_EMBEDDED)}"
+        )
     parts = spec.split("/")
     if len(parts) == 2 and all(parts) and not spec.startswith((".", "~")) and not path.parent.is_dir():
         return spec
@@ -128,7 +132,9 @@ def _split(spec: str, *, trust_remote_code: bool) -> tuple[str, str | None]:
 def _check_adapter(folder: Path) -> None:
     if not (folder / "adapter_model.safetensors").is_file():
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:6])
-        raise ModelError(f"the adapter in {folder} has no adapter_model.safetensors (found {found}); save it again with safetensors")
+        raise ModelError(
+            f"the adapter in {folder} has no adapter_model.safetensors (found {found}); save it again with safetensors"
+        )
 
 
 def _check_folder(folder: Path, *, trust_remote_code: bool, allow_pickle: bool) -> None:
@@ -138,7 +144,9 @@ def _check_folder(folder: Path, *, trust_remote_code: bool, allow_pickle: bool) 
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
         raise ModelError(f"the folder {folder} has no config.json, so it is no transformers model (found {found})")
     if "auto_map" in _read_json(config) and not trust_remote_code:
-        raise ModelError(f"the model in {folder} runs code of its own (auto_map in config.json); read it, then allow it with --trust-remote-code")
+        raise ModelError(
+            f"the model in {folder} runs code of its own (auto_map in config.json); read it, then allow it with --trust-remote-code"
+        )
     if not any(folder.glob("*.safetensors")) and not allow_pickle:
         pickles = sorted(p.name for suffix in ("*.bin", "*.pt", "*.pth") for p in folder.glob(suffix))
         if pickles:

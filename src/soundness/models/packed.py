@@ -25,7 +25,15 @@ from soundness.probes.forest import Forest, Pass, plan_passes
 __all__ = ["CannotPack", "read_packed"]
 
 _NAME = "soundness_forest"
-_HARMLESS = {"position_ids", "use_cache", "output_attentions", "output_hidden_states", "cache_position", "return_dict", "is_causal"}
+_HARMLESS = {
+    "position_ids",
+    "use_cache",
+    "output_attentions",
+    "output_hidden_states",
+    "cache_position",
+    "return_dict",
+    "is_causal",
+}
 _state = threading.local()
 
 
@@ -98,7 +106,9 @@ def _attend(
         kept_key, kept_value = active.kept[layer]
         key, value = torch.cat([kept_key, key], dim=2), torch.cat([kept_value, value], dim=2)
     active.passed_on[layer] = (
-        (key.index_select(2, active.keep), value.index_select(2, active.keep)) if active.keep is not None else (key[:0], value[:0])
+        (key.index_select(2, active.keep), value.index_select(2, active.keep))
+        if active.keep is not None
+        else (key[:0], value[:0])
     )
     output = torch.empty(1, query.shape[2], query.shape[1], value.shape[3], dtype=query.dtype, device=query.device)
     for index, block in enumerate(active.blocks):
@@ -153,7 +163,9 @@ AttentionInterface.register(_NAME, _attend)
 @contextmanager
 def _forest_attention(module: Any, active: _Active) -> Iterator[None]:
     """Route the attention of `module` through the forest while one pass runs."""
-    configs = {id(m.config): m.config for m in module.modules() if hasattr(m, "config") and hasattr(m.config, "_attn_implementation")}
+    configs = {
+        id(m.config): m.config for m in module.modules() if hasattr(m, "config") and hasattr(m.config, "_attn_implementation")
+    }
     before = {number: config._attn_implementation for number, config in configs.items()}
     _state.active = active
     try:

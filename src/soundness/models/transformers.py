@@ -46,7 +46,9 @@ def pick_device(device: str | None) -> torch.device:
             chosen = torch.device(device)
             torch.empty(0, device=chosen)
         except (RuntimeError, AssertionError) as error:
-            raise ModelError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); leave --device out") from error
+            raise ModelError(
+                f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); leave --device out"
+            ) from error
         return chosen
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -183,9 +185,9 @@ class _Draw(LogitsProcessor):
 
     def __init__(self, keys: Sequence[str], temperature: float, top_p: float, max_tokens: int, prompt_length: int):
         draws = [
-            np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest()))).random(
-                max_tokens
-            )
+            np.random.Generator(
+                np.random.Philox(key=int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest()))
+            ).random(max_tokens)
             for key in keys
         ]
         self.uniform = torch.from_numpy(np.stack(draws))
@@ -258,8 +260,10 @@ class TransformersModel:
 
         `share_with` is a model loaded from the same source: its weights are used, not loaded again.
         """
-        shared = share_with._shared if share_with else _Shared(
-            source, dtype, pick_device(device), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+        shared = (
+            share_with._shared
+            if share_with
+            else _Shared(source, dtype, pick_device(device), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
         )
         if adapter is None:
             return cls(shared, name or source)
@@ -362,7 +366,11 @@ class TransformersModel:
             processors.append(_Draw(keys, temperature, top_p, max_tokens, longest))
         stopping = StoppingCriteriaList([_Until(self, until, longest)] if until else [])
         config = GenerationConfig(
-            max_new_tokens=max_tokens, do_sample=False, eos_token_id=self._shared.stops or None, pad_token_id=pad, use_cache=True
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            eos_token_id=self._shared.stops or None,
+            pad_token_id=pad,
+            use_cache=True,
         )
         with self._shared.using(self._adapter) as module, torch.inference_mode(), quiet():
             output = module.generate(
@@ -405,7 +413,8 @@ class TransformersModel:
         bounds = forest.scored.offsets.tolist()
         nats_list, top_list = nats.tolist(), top.tolist()
         return [
-            Reading(tuple(nats_list[low:high]), tuple(top_list[low:high])) for low, high in zip(bounds, bounds[1:], strict=False)
+            Reading(tuple(nats_list[low:high]), tuple(top_list[low:high]))
+            for low, high in zip(bounds, bounds[1:], strict=False)
         ]
 
     def _read(self, forest: Forest) -> tuple[np.ndarray, np.ndarray]:
@@ -477,4 +486,3 @@ class TransformersModel:
             with self._shared.using(None) as module:
                 base = module(input_ids=ids).logits
         return not torch.equal(tuned, base)
-

@@ -6,13 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from soundness.audit import Progress as Told
+from soundness.dry_run import Cost
 from soundness.metrics import METRICS
 from soundness.records import Comparison, Estimate, Verdict, Word
 from soundness.runs.folder import Run
@@ -20,7 +30,8 @@ from soundness.runs.folder import Run
 __all__ = ["figure", "live_progress", "print_run", "spread"]
 
 _COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow"}
-_SCORERS = {"self": "itself", "base": "base", "-": ""}
+_NOT_APPLICABLE = {"both: not a choice problem"}
+_WIDE = 120
 
 
 def figure(value: float | None) -> str:
@@ -38,13 +49,13 @@ def figure(value: float | None) -> str:
     return f"{value:#.3g}" if abs(value) >= 1e-4 else f"{value:.0e}"
 
 
-def spread(estimate: Estimate) -> str:
-    """Return an estimate as `value [low, high]`."""
+def spread(estimate: Estimate, gap: str = " ") -> str:
+    """Return an estimate as `value [low, high]`, `gap` between the two."""
     if estimate.value is None:
         return "-"
     if estimate.low is None:
         return figure(estimate.value)
-    return f"{figure(estimate.value)} [{figure(estimate.low)}, {figure(estimate.high)}]"
+    return f"{figure(estimate.value)}{gap}[{figure(estimate.low)}, {figure(estimate.high)}]"
 
 
 @contextmanager
@@ -74,7 +85,7 @@ def print_run(run: Run, console: Console) -> None:
     """Print the table of every comparison and the verdicts of `run`."""
     for verdict in run.verdicts:
         mine = [c for c in run.comparisons if c.tuned == verdict.tuned]
-        console.print(_comparisons(mine))
+        console.print(_comparisons(mine, console.width))
         _print_missing(mine, console)
         console.print(_panel(verdict))
     rows = run.document.get("estimates", [])
@@ -86,28 +97,31 @@ def print_run(run: Run, console: Console) -> None:
     console.print(f"kept in {run.path}", style="dim")
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> Table:
+def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
     first = comparisons[0]
-    table = Table(title=f"{first.tuned} against {first.base}", title_justify="left", header_style="bold", caption_justify="left")
-    for name in ("metric", "read by", "base", "tuned", "tuned - base", "p", "n", "missing"):
-        table.add_column(name, justify="left" if name in ("metric", "read by") else "right", no_wrap=name == "metric")
-    shown = {name: place for place, name in enumerate(METRICS)}
-    for one in sorted(comparisons, key=lambda c: (shown.get(c.metric, 999), c.scorer != "self")):
+    table = Table(title=f"{first.tuned} against {first.base}", title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
+    for name in ("metric", "base", "tuned", "tuned - base", "p", "n", "out"):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    gap = " " if width >= _WIDE else "\n"  # on a narrow terminal the interval stands below its value
+    order = {name: place for place, name in enumerate(METRICS)}
+    for one in sorted(comparisons, key=lambda c: (order.get(c.metric, len(order)), c.scorer == "base")):
         difference = one.difference
-        if difference.value is None and one.difference.n_missing == 0:
+        if difference.value is None and set(one.missing) <= _NOT_APPLICABLE:
             continue
         clear = difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0)
         table.add_row(
-            one.metric if one.scorer != "base" else f"  {one.metric}",
-            _SCORERS[one.scorer],
-            spread(one.base_estimate),
-            spread(one.tuned_estimate),
-            Text(spread(difference), style="bold" if clear else ""),
+            one.metric if one.scorer != "base" else Text(f"  {one.metric} (base reads)", style="dim"),
+            spread(one.base_estimate, gap),
+            spread(one.tuned_estimate, gap),
+            Text(spread(difference, gap), style="bold" if clear else ""),
             figure(one.p),
             str(difference.n),
             str(difference.n_missing or ""),
         )
-    table.caption = "means over problems with 95 % bootstrap intervals, paired by problem; bold: the interval excludes 0"
+    table.caption = (
+        "means over problems with 95 % bootstrap intervals, paired by problem; out: problems that could not be scored;\n"
+        "bold: the interval of the difference excludes 0; (base reads): the base scores both models' chains"
+    )
     return table
 
 
@@ -116,7 +130,8 @@ def _print_missing(comparisons: Sequence[Comparison], console: Console) -> None:
     why: dict[tuple[str, int], list[str]] = {}
     for one in comparisons:
         for reason, count in one.missing.items():
-            why.setdefault((reason, count), []).append(one.metric)
+            if reason not in _NOT_APPLICABLE:
+                why.setdefault((reason, count), []).append(one.metric)
     if not why:
         return
     console.print("not scored:", style="dim")
@@ -134,11 +149,16 @@ def _panel(verdict: Verdict) -> Panel:
             for line in lines:
                 text.append(f"  - {line}\n")
     text.rstrip()
-    return Panel(text, title=Text(f"{verdict.tuned}: {verdict.word.value}", style="bold"), border_style=_COLOURS[verdict.word], title_align="left")
+    return Panel(
+        text,
+        title=Text(f"{verdict.tuned}: {verdict.word.value}", style="bold"),
+        border_style=_COLOURS[verdict.word],
+        title_align="left",
+    )
 
 
 def _estimates(writer: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=f"chains of {writer}", title_justify="left", header_style="bold")
+    table = Table(title=f"chains of {writer}", title_justify="left", box=SIMPLE_HEAD)
     for name in ("metric", "estimate", "unit", "n", "missing", "why"):
         table.add_column(name, justify="right" if name in ("estimate", "n", "missing") else "left")
     for row in rows:
@@ -146,3 +166,30 @@ def _estimates(writer: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         why = "; ".join(f"{count} {reason}" for reason, count in row["missing"].items())
         table.add_row(row["metric"], spread(estimate), row["unit"], str(estimate.n), str(estimate.n_missing or ""), why)
     return table
+
+
+def print_cost(cost: Cost, console: Console) -> None:
+    """Print what an audit would write and read, and how long that would take here."""
+    table = Table(title="what this audit costs here", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("part", "tokens", "tokens/s", "time"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    for part in cost.parts:
+        table.add_row(part.name, f"{part.tokens:,.0f}", f"{part.tokens_per_second:,.0f}", duration(part.seconds))
+    table.add_row("in all", "", "", duration(cost.seconds), style="bold")
+    console.print(table)
+    console.print(
+        f"from a warm-up on {cost.num_warm_up} problems; longer chains cost more, an early end of a chain less", style="dim"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them.
+
+    >>> [duration(s) for s in (0.4, 42, 200, 9000)]
+    ['under 1 s', '42 s', '3.3 min', '2.5 h']
+    """
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
