@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -132,7 +133,8 @@ def _belief(problem: Problem, answer: str | None, task: Task, model: Model) -> B
     """Return `answer` as something to look for, or None where there is no answer."""
     if answer is None:
         return None
-    ids = tuple(model.encode(task.continuation(answer, problem)))
+    # Data sets write whole numbers as decimals ("51.0"); nobody answers that way, so its likelihood would say nothing.
+    ids = tuple(model.encode(task.continuation(re.sub(r"^(-?\d+)\.0+$", r"\1", answer.strip()), problem)))
     if problem.choices is None:
         return Belief(ids)
     rivals = tuple(tuple(model.encode(task.continuation(letter, problem))) for letter in LETTERS[: len(problem.choices)])
