@@ -1,0 +1,167 @@
+"""What a model is trained on: token ids of prompt and completion, the prompt exactly as an audit shows it.
+
+Prompt and completion are tokenised apart and joined as ids, the way a model meets them when it answers: its own tokens after
+the prompt's. No boundary can merge, no second beginning-of-text token or template can creep in, and the prompt's labels are
+known by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from soundness.errors import ModelError, SettingError, TaskError, near
+from soundness.records import Problem
+from soundness.tasks.base import Task
+
+__all__ = [
+    "IGNORED",
+    "TARGETS",
+    "Example",
+    "Target",
+    "build_examples",
+    "check_lengths",
+    "closing_id",
+    "completion_text",
+]
+
+Target = Literal["rationale", "label", "completion"]
+
+TARGETS: dict[str, str] = {
+    "rationale": "the reference steps or rationale, then the answer line",
+    "label": "the answer line alone",
+    "completion": "the row's own field `completion`",
+}
+"""Target -> what the model learns to write."""
+
+IGNORED = -100
+"""The label that torch's cross entropy leaves out (its `ignore_index`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One prompt with what the model should write after it."""
+
+    problem_id: str
+    """The problem it was made from."""
+    prompt: tuple[int, ...]
+    """Token ids shown, never trained on."""
+    completion: tuple[int, ...]
+    """Token ids learnt, the closing token last."""
+
+    @property
+    def input_ids(self) -> list[int]:
+        """Prompt and completion joined."""
+        return [*self.prompt, *self.completion]
+
+    @property
+    def labels(self) -> list[int]:
+        """`input_ids` with `IGNORED` in the place of every prompt token."""
+        return [IGNORED] * len(self.prompt) + list(self.completion)
+
+
+def completion_text(problem: Problem, target: str) -> str | None:
+    r"""Return the text that `target` teaches for `problem`, or None where the problem lacks a field that it needs.
+
+    >>> problem = Problem("1", "What is 2 + 3 + 4?", "9", steps=("2 + 3 = 5", "5 + 4 = 9"))
+    >>> completion_text(problem, "rationale")
+    '2 + 3 = 5\n5 + 4 = 9\nAnswer: 9'
+    >>> completion_text(problem, "label")
+    'Answer: 9'
+    >>> completion_text(problem, "completion") is None
+    True
+    """
+    if target == "completion":
+        own = problem.meta.get("completion")
+        return own if isinstance(own, str) and own.strip() else None
+    if problem.answer is None:
+        return None
+    answer_line = f"Answer: {problem.answer}"
+    if target == "label":
+        return answer_line
+    reasons = "\n".join(problem.steps) if problem.steps else problem.rationale
+    return f"{reasons.strip()}\n{answer_line}" if reasons and reasons.strip() else None
+
+
+def build_examples(task: Task, target: str, tokenizer: Any) -> list[Example]:
+    """Return one example per problem, in task order.
+
+    Raises:
+        SettingError: `target` is no target.
+        TaskError: Some problems lack what `target` needs.
+        ModelError: The tokenizer has no token that ends a text.
+    """
+    if target not in TARGETS:
+        known = "; ".join(f"{name}: {meaning}" for name, meaning in TARGETS.items())
+        raise SettingError(f"there is no target {target!r}{near(target, TARGETS)}; there are {known}")
+    texts = [completion_text(problem, target) for problem in task.problems]
+    if None in texts:
+        raise TaskError(_missing(task, target))
+    from soundness.models.transformers import encode_fragment, render_prompt
+
+    closing = closing_id(tokenizer)
+    return [
+        Example(problem.id, render_prompt(tokenizer, task.message(problem)).ids, (*encode_fragment(tokenizer, text), closing))
+        for problem, text in zip(task.problems, texts, strict=True)
+        if text is not None
+    ]
+
+
+def _missing(task: Task, target: str) -> str:
+    """Say how many problems lack what `target` needs, and which targets all problems allow."""
+    lacking = [problem for problem in task.problems if completion_text(problem, target) is None]
+    needed = {
+        "completion": "a `completion` field",
+        "label": "a reference answer",
+        "rationale": "an answer with `steps` or a `rationale`",
+    }[target]
+    possible = [other for other in TARGETS if all(completion_text(problem, other) is not None for problem in task.problems)]
+    instead = f"use the target {' or '.join(possible)}" if possible else "add the field or leave these problems out"
+    return (
+        f"the target {target} needs {needed}, and {len(lacking)} of the {len(task.problems)} problems of {task.name} have none "
+        f"(the first is {lacking[0].id!r}): {instead}"
+    )
+
+
+def closing_id(tokenizer: Any) -> int:
+    """Return the token that ends what the model writes: the one that ends an assistant turn, else the end-of-text token.
+
+    The first special token that the chat template puts after the assistant's words (`<|im_end|>`, `<|eot_id|>`,
+    `<end_of_turn>`, ...), which need not be the tokenizer's `eos_token`. Raises ModelError where there is neither.
+    """
+    if tokenizer.chat_template:
+        said = "the assistant's words"
+        turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": said}]
+        before, found, after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(said)
+        special = set(tokenizer.all_special_ids)
+        special |= {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        closing = [index for index in tokenizer(after, add_special_tokens=False)["input_ids"] if index in special]
+        if found and closing:
+            return int(closing[0])
+    if tokenizer.eos_token_id is None:
+        raise ModelError("the tokenizer has no end-of-text token, so a model trained with it could not stop: set its eos_token")
+    return int(tokenizer.eos_token_id)
+
+
+def check_lengths(examples: Sequence[Example], max_length: int | None, context: int | None) -> None:
+    """Raise SettingError where an example exceeds `max_length` or the model's `context`, both in tokens; None is no limit.
+
+    Nothing is ever cut: the end of a completion is its answer and its closing token.
+    """
+    longest = max(examples, key=lambda example: len(example.input_ids))
+    size = len(longest.input_ids)
+    sizes = f"the longest has {size} ({len(longest.prompt)} of prompt, {len(longest.completion)} of completion)"
+    if context is not None and size > context:
+        over = sum(len(example.input_ids) > context for example in examples)
+        raise SettingError(
+            f"{over} of {len(examples)} examples are longer than the {context} tokens that the model can read; {sizes}: "
+            "shorten or leave out these problems"
+        )
+    if max_length is not None and size > max_length:
+        over = sum(len(example.input_ids) > max_length for example in examples)
+        prompts = sum(len(example.prompt) >= max_length for example in examples)
+        raise SettingError(
+            f"{over} of {len(examples)} examples are longer than max_length={max_length} tokens, {prompts} of them already in "
+            f"their prompt, and their completions would be cut away; {sizes}: use max_length={size} or more"
+        )
