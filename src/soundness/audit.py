@@ -24,7 +24,7 @@ from soundness.records import Chain, Comparison, Prompt, Score
 from soundness.report.verdict import judge
 from soundness.runs.folder import Run
 from soundness.runs.recorded import Recorded
-from soundness.runs.tables import ReadingRow
+from soundness.runs.tables import CaseRow, EditRow, ReadingRow
 from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
 from soundness.tasks.base import Task, load_task
 
@@ -96,6 +96,8 @@ def audit(
         chains: list[list[Chain]] = []
         scores: list[Score] = []
         readings: list[ReadingRow] = []
+        cases: list[CaseRow] = []
+        edits: list[EditRow] = []
         shared = _prompts(models[0], task) if template == "shared" else None
         for name, scribe in zip(names, scribes, strict=True):
             with clock.phase(f"sampling {name}"):
@@ -118,10 +120,12 @@ def audit(
                     )
                 scores += found.scores
                 readings += found.readings
+                cases += found.case_rows
+                edits += found.edit_rows
         with clock.phase("comparing"):
             comparisons = compare_all(scores, names[0], names[1:], families, seed=seed)
             verdicts = [judge(name, [c for c in comparisons if c.tuned == name]) for name in names[1:]]
-            run.write_tables(readings=readings, scores=scores)
+            run.write_tables(readings=readings, scores=scores, cases=cases, edits=edits)
         run.write_results(
             comparisons,
             verdicts,
@@ -185,6 +189,8 @@ def score(
         scribe = Recorded(model, run.store, batch_size)
         scores: list[Score] = []
         readings: list[ReadingRow] = []
+        cases: list[CaseRow] = []
+        edits: list[EditRow] = []
         for writer in dict.fromkeys(chain.model for chain in chains):
             with clock.phase(f"examining {writer}"):
                 found = examine(
@@ -198,7 +204,9 @@ def score(
                 )
             scores += found.scores
             readings += found.readings
-        run.write_tables(problems=task.problems, chains=chains, readings=readings, scores=scores)
+            cases += found.case_rows
+            edits += found.edit_rows
+        run.write_tables(problems=task.problems, chains=chains, readings=readings, scores=scores, cases=cases, edits=edits)
         run.write_results(
             [],
             [],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from soundness.casebook import case_row, edit_rows, settled
 from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
 from soundness.interventions.battery import edit_body
@@ -16,7 +17,7 @@ from soundness.metrics.case import Body, Case, body_of
 from soundness.models.base import Model
 from soundness.records import LETTERS, Chain, Edit, Generation, Probe, Problem, Prompt, Reading, Score
 from soundness.runs.recorded import Recorded
-from soundness.runs.tables import ReadingRow
+from soundness.runs.tables import CaseRow, EditRow, ReadingRow
 from soundness.tasks.base import Task
 
 __all__ = ["Examination", "Sampling", "examine"]
@@ -54,6 +55,8 @@ class Examination:
     scores: list[Score]
     readings: list[ReadingRow]
     cases: list[Case]
+    case_rows: list[CaseRow] = field(default_factory=list)
+    edit_rows: list[EditRow] = field(default_factory=list)
 
 
 def examine(
@@ -83,7 +86,14 @@ def examine(
     readings = scorer.read([[probe for _, probe in group] for group in asked], on_progress=lambda d, n: told("reading", d, n))
     scores = [score for case in cases for score in _scores(case, families, role, readings)]
     rows = [_row(case, name, probe, readings[probe]) for case, group in zip(cases, asked, strict=True) for name, probe in group]
-    return Examination(scores, rows, cases)
+    seen = [settled(case, readings) for case in cases]
+    return Examination(
+        scores,
+        rows,
+        cases,
+        [case_row(case, readings) for case in seen],
+        [row for case in seen for row in edit_rows(case, readings)],
+    )
 
 
 def _cases(
@@ -252,10 +262,7 @@ def _probes(case: Case, families: Sequence[Family]) -> Iterator[tuple[str, Probe
 
 def _scores(case: Case, families: Sequence[Family], role: str, readings: Mapping[Probe, Reading]) -> Iterator[Score]:
     read = readings.__getitem__
-    if case.problem.choices is not None and case.own is not None:
-        prefix = case.after(case.body.chain.ids)
-        if all(probe in readings for probe in case.own.probes(prefix)):
-            case = replace(case, own=replace(case.own, ids=case.own.rivals[case.own.likeliest(prefix, read)]))
+    case = settled(case, readings)
     for family in families:
         for value in family.values(case, read):
             scorer = "-" if family.scorers == ("-",) else role

@@ -2,7 +2,7 @@
 
     run.json           settings, seeds, versions, models with their fingerprints, timings, verdicts
     comparisons.json   one object per base, tuned model, metric and scorer; the same run gives the same bytes
-    *.parquet          problems, chains, readings, scores
+    *.parquet          problems, chains, readings, scores, cases, edits
     store.sqlite       raw traces by content, what a resumed run starts from
     .lock, .writer     who is writing it now; store.sqlite-wal and -shm are SQLite's own and may stay behind, empty
 
@@ -28,7 +28,21 @@ from typing import Any, Self, TypeVar
 from soundness.errors import MetricError, RunError, near
 from soundness.records import Chain, Comparison, Estimate, Problem, Score, Verdict, Word
 from soundness.runs.store import Store
-from soundness.runs.tables import CHAINS, PROBLEMS, READINGS, SCORES, ReadingRow, Table, read_rows, replace_file, write_table
+from soundness.runs.tables import (
+    CASES,
+    CHAINS,
+    EDITS,
+    PROBLEMS,
+    READINGS,
+    SCORES,
+    CaseRow,
+    EditRow,
+    ReadingRow,
+    Table,
+    read_rows,
+    replace_file,
+    write_table,
+)
 
 __all__ = ["Run", "open_run", "versions", "without_secrets"]
 
@@ -199,6 +213,14 @@ class Run:
         """Return every score: one per metric, chain and scorer."""
         return read_rows(self.path / SCORES.file, SCORES)
 
+    def cases(self) -> list[CaseRow]:
+        """Return every chain as each scorer saw it: steps and beliefs."""
+        return read_rows(self.path / CASES.file, CASES)
+
+    def edits(self) -> list[EditRow]:
+        """Return what each intervention made of each chain, and what followed."""
+        return read_rows(self.path / EDITS.file, EDITS)
+
     @property
     def store(self) -> Store:
         """The raw traces; opened at first use, for reading only where this handle is."""
@@ -213,6 +235,8 @@ class Run:
         chains: Iterable[Chain] | None = None,
         readings: Iterable[ReadingRow] | None = None,
         scores: Iterable[Score] | None = None,
+        cases: Iterable[CaseRow] | None = None,
+        edits: Iterable[EditRow] | None = None,
     ) -> None:
         """Replace those tables that are given."""
         self._check_writable()
@@ -220,6 +244,8 @@ class Run:
         self._write_table(CHAINS, chains)
         self._write_table(READINGS, readings)
         self._write_table(SCORES, scores)
+        self._write_table(CASES, cases)
+        self._write_table(EDITS, edits)
 
     def write_results(
         self,

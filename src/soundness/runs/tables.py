@@ -1,4 +1,4 @@
-"""The run's records as Parquet tables: problems, chains, readings, scores.
+"""The run's records as Parquet tables: problems, chains, readings, scores, cases, edits.
 
 Token ids are lists of uint32, steps lists of `{start, stop}`, log-probabilities doubles in nats; a null is an absent value.
 Any Parquet reader opens them; `read_rows` gives the records back, equal to what was written. A lone surrogate, which no UTF-8
@@ -19,7 +19,21 @@ from typing import Any, Generic, TypeVar
 from soundness.errors import RunError
 from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
 
-__all__ = ["CHAINS", "PROBLEMS", "READINGS", "SCORES", "ReadingRow", "Table", "read_rows", "replace_file", "write_table"]
+__all__ = [
+    "CASES",
+    "CHAINS",
+    "EDITS",
+    "PROBLEMS",
+    "READINGS",
+    "SCORES",
+    "CaseRow",
+    "EditRow",
+    "ReadingRow",
+    "Table",
+    "read_rows",
+    "replace_file",
+    "write_table",
+]
 
 ROWS_PER_GROUP = 20_000
 """Rows converted and held at a time; also Parquet's row group, far from the 2 GB that one column of text may hold."""
@@ -47,6 +61,72 @@ class ReadingRow:
     """Token ids scored."""
     reading: Reading
     """What came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """One chain as one scorer sees it: its steps and how strongly an answer is believed after each of them."""
+
+    scorer: str
+    """`self` where the writer read its own chain, `base` where the base did."""
+    problem_id: str
+    """The problem of the chain."""
+    writer: str
+    """Model that wrote the chain, by its name in the run."""
+    sample: int
+    """Which sample of that problem."""
+    unfit: str
+    """Why the chain has no steps to measure, or an empty string."""
+    steps: tuple[str, ...]
+    """The text of each of the K steps of its reasoning, before the answer is stated."""
+    num_tokens: int
+    """Tokens of those steps, in the scorer's vocabulary."""
+    asked_with: str | None
+    """Open answer given when asked after all steps, or None."""
+    asked_without: str | None
+    """Open answer given when asked before any step, or None."""
+    reference_nats: tuple[float, ...]
+    """log p(reference answer) after 0..K steps, nats; empty where not read."""
+    reference_share: tuple[float, ...]
+    """The same among the choices of a choice problem; equal to `reference_nats` for an open answer."""
+    own_share: tuple[float, ...]
+    """log p(own answer) after 0..K steps, among the choices where there are any, nats; empty where not read."""
+    own_given: tuple[bool, ...]
+    """Whether the own answer is the one given after 0..K steps; empty where not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditRow:
+    """What one intervention made of one chain, and what the scorer then believed."""
+
+    scorer: str
+    """`self` where the writer read its own chain, `base` where the base did."""
+    problem_id: str
+    """The problem of the chain."""
+    writer: str
+    """Model that wrote the chain, by its name in the run."""
+    sample: int
+    """Which sample of that problem."""
+    kind: str
+    """Name of the intervention."""
+    step: int | None = None
+    """The step touched first (from 0), or None where the whole chain was, or nothing."""
+    before: str = ""
+    """The text that was replaced."""
+    after: str = ""
+    """The text that stood there instead."""
+    note: str = ""
+    """Which operator, which donor, which seed."""
+    reason: str = ""
+    """Why the edit could not be made; empty where it was."""
+    num_tokens: int | None = None
+    """Tokens of the edited steps, or None where no edit was made."""
+    kept: bool | None = None
+    """Whether the own answer is still given, or None where that was not read."""
+    own_share: float | None = None
+    """log p(own answer) after the edited steps, among the choices where there are any, nats; None where not read."""
+    reference_nats: float | None = None
+    """log p(reference answer) after the edited steps, nats; None where not read."""
 
 
 @dataclass(frozen=True)
@@ -342,6 +422,27 @@ def _readings(columns: dict[str, list[Any]]) -> list[ReadingRow]:
     ]
 
 
+CASE_FIELDS = tuple(CaseRow.__dataclass_fields__)
+EDIT_FIELDS = tuple(EditRow.__dataclass_fields__)
+
+
+def _case_columns(rows: Sequence[CaseRow]) -> dict[str, Any]:
+    return {name: [getattr(row, name) for row in rows] for name in CASE_FIELDS}
+
+
+def _cases(columns: dict[str, list[Any]]) -> list[CaseRow]:
+    whole = {name: [tuple(v) if isinstance(v, list) else v for v in columns[name]] for name in CASE_FIELDS}
+    return [CaseRow(*row) for row in zip(*whole.values(), strict=True)]
+
+
+def _edit_columns(rows: Sequence[EditRow]) -> dict[str, Any]:
+    return {name: [getattr(row, name) for row in rows] for name in EDIT_FIELDS}
+
+
+def _edits(columns: dict[str, list[Any]]) -> list[EditRow]:
+    return [EditRow(*row) for row in zip(*(columns[name] for name in EDIT_FIELDS), strict=True)]
+
+
 SCORE_FIELDS = ("metric", "problem_id", "sample", "writer", "scorer", "value", "reason")
 
 
@@ -430,3 +531,48 @@ SCORES: Table[Score] = Table(
     _scores,
 )
 """One row per metric, chain and scorer; `value` is null exactly where `reason` says why."""
+
+CASES: Table[CaseRow] = Table(
+    "cases",
+    _schema(
+        ("scorer", "text"),
+        ("problem_id", "text"),
+        ("writer", "text"),
+        ("sample", "count"),
+        ("unfit", "text"),
+        ("steps", "texts"),
+        ("num_tokens", "count"),
+        ("asked_with", "text?"),
+        ("asked_without", "text?"),
+        ("reference_nats", "numbers"),
+        ("reference_share", "numbers"),
+        ("own_share", "numbers"),
+        ("own_given", "flags"),
+    ),
+    _case_columns,
+    _cases,
+)
+"""One row per chain and scorer: the steps that count as reasoning, and the belief before and after each."""
+
+EDITS: Table[EditRow] = Table(
+    "edits",
+    _schema(
+        ("scorer", "text"),
+        ("problem_id", "text"),
+        ("writer", "text"),
+        ("sample", "count"),
+        ("kind", "text"),
+        ("step", "count?"),
+        ("before", "text"),
+        ("after", "text"),
+        ("note", "text"),
+        ("reason", "text"),
+        ("num_tokens", "count?"),
+        ("kept", "flag?"),
+        ("own_share", "nats?"),
+        ("reference_nats", "nats?"),
+    ),
+    _edit_columns,
+    _edits,
+)
+"""One row per chain, scorer and edit: the text before and after, and the belief that followed."""
