@@ -278,6 +278,8 @@ class Comparison:
     """What a higher value means, in a few words."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Reason -> number of problems left out of the difference for it."""
+    p_adjusted: float | None = None
+    """`p` corrected (Benjamini-Hochberg) over all metrics of this tuned model, or None where that was not done."""
 
 
 @dataclass(frozen=True, slots=True)

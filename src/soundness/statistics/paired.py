@@ -1,37 +1,26 @@
 """Means and paired differences over problems, each with a 95 % interval.
 
 The unit of resampling is the problem: samples of one problem are averaged first, so that asking a question ten times does not
-count as ten questions. Everything is sorted by problem id before it meets the generator, and the generator's seed is a hash of
-the run's seed and the metric's name: order does not matter, and one more metric moves no other number.
+count as ten questions. Everything is sorted by problem id before it meets the generator, whose draws depend on the run's seed and
+the number of problems alone: order does not matter, and one more metric moves no other number.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from soundness.records import Comparison, Estimate, Score
+from soundness.statistics.resampling import RESAMPLES, bootstrap_means, derive_seed, sign_flip_p
 
 __all__ = ["RESAMPLES", "PairedDifference", "by_problem", "compare", "comparison", "derive_seed", "estimate"]
 
-RESAMPLES = 9_999
-"""Bootstrap and permutation resamples; (count + 1) / (RESAMPLES + 1) is then a round p."""
-
-CONFIDENCE = 0.95
-
 ABSENT = "no score"
 """The reason given for a problem that the other side has and this side does not mention."""
-
-# Resamples are drawn and averaged in blocks of about this many numbers: small enough to stay in cache, whatever n is.
-BLOCK = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +37,6 @@ class PairedDifference:
     """Two-sided p of the paired permutation (sign flip) test, or None where n < 2."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Reason -> number of problems left out for it; the numbers add up to `difference.n_missing`."""
-
-
-def derive_seed(seed: int, *names: str) -> int:
-    """Return a 64-bit seed that depends on `seed` and every one of `names`.
-
-    >>> derive_seed(0, "accuracy") == derive_seed(0, "accuracy")
-    True
-    >>> derive_seed(0, "accuracy") == derive_seed(1, "accuracy")
-    False
-    """
-    text = json.dumps([int(seed), *names])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def by_problem(scores: Iterable[Score]) -> tuple[dict[str, float | None], dict[str, str]]:
@@ -86,9 +63,9 @@ def by_problem(scores: Iterable[Score]) -> tuple[dict[str, float | None], dict[s
 def estimate(values: Mapping[str, float | None], *, seed: int, resamples: int = RESAMPLES) -> Estimate:
     """Return the mean over problems with its 95 % bootstrap interval, in the unit of `values`.
 
-    The interval is bias-corrected and accelerated (BCa), percentile where BCa is not defined, `[v, v]` where all values are
-    equal, None where n < 2. Without a single value the mean is None too. `values` maps problem id to the mean over its samples.
-    Raises ValueError on a value that is not finite: unknown is None.
+    The interval is bias-corrected and accelerated (BCa, widened for small n), percentile where BCa is not defined, `[v, v]` where
+    all values are equal, None where n < 2. Without a single value the mean is None too. `values` maps problem id to the mean over
+    its samples. Raises ValueError on a value that is not finite: unknown is None.
 
     >>> estimate({"a": 1.0, "b": 1.0, "c": None}, seed=0)
     Estimate(value=1.0, low=1.0, high=1.0, n=2, n_missing=1)
@@ -131,7 +108,7 @@ def compare(
     ones, twos = [one for one, _ in paired], [two for _, two in paired]
     differences = [two - one for one, two in paired]
     base_estimate, tuned_estimate, difference = _estimates([ones, twos, differences], missing.total(), seed, resamples)
-    p = _sign_flip_p(np.asarray(differences), derive_seed(seed, "permutation"), resamples) if len(differences) >= 2 else None
+    p = sign_flip_p(np.asarray(differences), seed=seed, resamples=resamples) if len(differences) >= 2 else None
     return PairedDifference(base_estimate, tuned_estimate, difference, p, dict(sorted(missing.items())))
 
 
@@ -150,7 +127,7 @@ def comparison(
 ) -> Comparison:
     """Return tuned minus base on one metric under one scorer, paired by problem, from the scores of both.
 
-    `seed` is the run's; the generator's own is derived from it, `metric` and `scorer`. The scores are of that metric alone.
+    `seed` is the run's: metrics over as many problems share their resamples. The scores are of that metric alone.
     """
     base_scores, tuned_scores = list(base_scores), list(tuned_scores)
     assert all(score.metric == metric for score in (*base_scores, *tuned_scores)), f"scores of another metric than {metric}"
@@ -159,7 +136,7 @@ def comparison(
     paired = compare(
         base,
         tuned,
-        seed=derive_seed(seed, metric, scorer),
+        seed=seed,
         base_reasons=base_reasons,
         tuned_reasons=tuned_reasons,
         resamples=resamples,
@@ -204,70 +181,12 @@ def _estimates(rows: Sequence[Sequence[float]], n_missing: int, seed: int, resam
     if n < 2:
         return [Estimate(row[0] if n else None, None, None, n, n_missing) for row in rows]
     means = [_mean(row) for row in rows]
-    uneven = [index for index, row in enumerate(rows) if min(row) != max(row)]
-    ends = {index: (row[0], row[0]) for index, row in enumerate(rows) if index not in uneven}
+    ends = {index: (row[0], row[0]) for index, row in enumerate(rows) if min(row) == max(row)}
+    uneven = [index for index in range(len(rows)) if index not in ends]
     if uneven:
-        found = _bootstrap(np.asarray([rows[index] for index in uneven]), seed, resamples)
-        ends.update(zip(uneven, found, strict=True))
+        found = bootstrap_means(np.asarray([rows[index] for index in uneven]), seed=seed, resamples=resamples)
+        ends.update((index, (float(low), float(high))) for index, (low, high) in zip(uneven, found, strict=True))
     # The two `min`/`max` only guard against rounding and against extreme skew, where BCa may step past the mean itself.
     return [
         Estimate(mean, min(ends[index][0], mean), max(ends[index][1], mean), n, n_missing) for index, mean in enumerate(means)
     ]
-
-
-def _bootstrap(rows: np.ndarray[Any, Any], seed: int, resamples: int) -> list[tuple[float, float]]:
-    """Return the 95 % interval of each row's mean; rows is (R, n) and no row is constant."""
-    from scipy.stats import bootstrap
-
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # a degenerate row announces itself as NaN, which is handled below
-        result = bootstrap(
-            (rows,),
-            np.mean,
-            axis=-1,
-            vectorized=True,
-            n_resamples=resamples,
-            batch=max(1, BLOCK // rows.shape[1]),
-            confidence_level=CONFIDENCE,
-            method="BCa",
-            rng=np.random.default_rng(derive_seed(seed, "bootstrap")),
-        )
-    interval = result.confidence_interval
-    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    ends = []
-    for low, high, draws in zip(interval.low, interval.high, result.bootstrap_distribution, strict=True):
-        if not (math.isfinite(low) and math.isfinite(high)):
-            low, high = np.quantile(draws, tails)
-        ends.append((float(low), float(high)))
-    return ends
-
-
-def _sign_flip_p(differences: np.ndarray[Any, Any], seed: int, resamples: int) -> float:
-    """Return the share of sign flips of (n,) `differences` whose |sum| is at least the observed one.
-
-    Under no difference each pair could as well have come the other way round. Pairs without a difference change no sum and are
-    left out, which makes the exact test reach further. Exact with p = count / 2^k where 2^k <= resamples + 1, otherwise
-    (count + 1) / (resamples + 1).
-    """
-    differences = differences[differences != 0]
-    size = np.abs(differences)
-    k = len(differences)
-    if k == 0:
-        return 1.0
-    # Equal sums added in another order differ in the last bits; they are ties, not losses.
-    observed = abs(math.fsum(differences)) - 1e-12 * math.fsum(size)
-    exact = 2**k <= resamples + 1
-    total = 2**k if exact else resamples
-    rng = np.random.default_rng(seed)
-    rows = max(1, 8 * BLOCK // k)
-    count = 0
-    for start in range(0, total, rows):
-        stop = min(start + rows, total)
-        if exact:
-            flips = (np.arange(start, stop)[:, None] >> np.arange(k)) & 1  # (rows, k)
-        else:
-            flips = rng.integers(0, 2, size=(stop - start, k), dtype=np.int8)
-        # Not `@`: a matrix product's last bits depend on the number of threads.
-        sums = np.einsum("rk,k->r", 1.0 - 2.0 * flips, size)
-        count += int(np.count_nonzero(np.abs(sums) >= observed))
-    return count / total if exact else (count + 1) / (resamples + 1)
