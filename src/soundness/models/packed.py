@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -35,10 +36,11 @@ _HARMLESS = {
     "is_causal",
 }
 _state = threading.local()
+_configs: WeakKeyDictionary[Any, dict[int, Any]] = WeakKeyDictionary()  # walking a model's modules takes a millisecond
 
 
 class CannotPack(Exception):
-    """This model's attention cannot be told who attends to whom."""
+    """This model cannot be read this way: nobody can tell its attention who attends to whom, or it keeps no cache."""
 
 
 class _Active:
@@ -163,9 +165,10 @@ AttentionInterface.register(_NAME, _attend)
 @contextmanager
 def _forest_attention(module: Any, active: _Active) -> Iterator[None]:
     """Route the attention of `module` through the forest while one pass runs."""
-    configs = {
-        id(m.config): m.config for m in module.modules() if hasattr(m, "config") and hasattr(m.config, "_attn_implementation")
-    }
+    if module not in _configs:
+        found = (m.config for m in module.modules() if hasattr(m, "config") and hasattr(m.config, "_attn_implementation"))
+        _configs[module] = {id(config): config for config in found}
+    configs = _configs[module]
     before = {number: config._attn_implementation for number, config in configs.items()}
     _state.active = active
     try:
@@ -212,13 +215,17 @@ def read_packed(
     return nats, top
 
 
-def gather(logits: torch.Tensor, row: np.ndarray, target: np.ndarray, rows_at_once: int = 128) -> tuple[np.ndarray, np.ndarray]:
+# Numbers widened to float32 at once: 8 MB stays on the heap, where larger pieces would be mapped and cleared anew each time.
+_WIDENED = 2**21
+
+
+def gather(logits: torch.Tensor, row: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (log p in nats, is the most likely) of each `target[i]` at `logits[row[i]]`, computed in float32.
 
     `logits` is (places, vocabulary); a few rows at a time are widened, so that float32 never doubles the whole.
     """
     normaliser, best = [], []
-    for part in logits.split(rows_at_once):
+    for part in logits.split(max(1, _WIDENED // logits.shape[-1])):
         part = part.float()
         normaliser.append(torch.logsumexp(part, dim=-1))
         best.append(part.amax(dim=-1))

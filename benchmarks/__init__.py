@@ -1,0 +1,1 @@
+"""What soundness costs on this machine: `python -m benchmarks` runs everything and writes docs/benchmarks.md."""
