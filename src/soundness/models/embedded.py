@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
 from soundness.errors import MissingPackage, ModelError
 from soundness.models.gguf import convert
+from soundness.organisms import NAMES, PREFIX, organism_folder
 
 __all__ = ["EMBEDDED", "smollm2_folder"]
 
@@ -37,5 +39,7 @@ def smollm2_folder() -> Path:
     return convert(files[0])
 
 
-EMBEDDED: Mapping[str, Callable[[], Path]] = MappingProxyType({"smollm2": smollm2_folder})
+EMBEDDED: Mapping[str, Callable[[], Path]] = MappingProxyType(
+    {"smollm2": smollm2_folder, **{f"{PREFIX}{name}": partial(organism_folder, f"{PREFIX}{name}") for name in NAMES}}
+)
 """Name -> function that returns the model's folder."""

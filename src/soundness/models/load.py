@@ -2,6 +2,7 @@
 
 scripted:NAME         planted behaviour, no weights        scripted:dial:0.3?slip=0.1
 smollm2               the embedded default                 smollm2
+organism:NAME         a tiny model of known history        organism:base
 FOLDER                a transformers folder, or a PEFT adapter (its base is found and loaded once)
 FILE.gguf             converted once into the user's cache
 ORG/NAME              the Hugging Face hub
@@ -17,13 +18,14 @@ from weakref import WeakValueDictionary
 
 from soundness.errors import MissingPackage, ModelError, SoundnessError, near
 from soundness.models.base import Model
+from soundness.organisms import NAMES, PREFIX, organism_folder
 
 if TYPE_CHECKING:
     from soundness.models.transformers import TransformersModel
 
 __all__ = ["load_model", "resolve_source"]
 
-_EMBEDDED = ("smollm2",)
+_EMBEDDED = ("smollm2", *(f"{PREFIX}{name}" for name in NAMES))
 _loaded: WeakValueDictionary[tuple[str, str, str], TransformersModel] = WeakValueDictionary()
 
 
@@ -87,6 +89,8 @@ def resolve_source(spec: str) -> str:
         from soundness.models.embedded import EMBEDDED
 
         return str(EMBEDDED[spec]())
+    if spec.startswith(PREFIX):
+        return str(organism_folder(spec))  # unknown: the error names those there are
     path = Path(spec)
     if spec.endswith(".gguf"):
         if not path.is_file():

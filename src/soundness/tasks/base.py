@@ -117,7 +117,9 @@ def load_task(
         name, config, split = split_hub_spec(spec.removeprefix("hub:"))
         label = ":".join(part for part in (Path(name).name if Path(name).is_dir() else name, config, split) if part)
         return Task(label, tuple(load_hub(name, config, split, columns, limit)))
-    world, _, options = spec.partition(":")
+    # The longest name first: a world's own name may hold a colon ("organism:domain").
+    named = max((name for name in WORLDS if f"{spec}:".startswith(f"{name}:")), key=len, default=None)
+    world, _, options = (named, "", spec[len(named) + 1 :]) if named else spec.partition(":")
     path = Path(spec).expanduser()
     if world in WORLDS and not path.is_file():
         return _make_world(WORLDS[world], world, options, limit, seed)
@@ -128,8 +130,8 @@ def load_task(
             raise SettingError("columns are for hub: data sets; rename the fields of a JSON Lines file instead")
         return Task(path.stem, tuple(load_jsonl(path, limit)))
     raise TaskError(
-        f"there is no task {spec!r}{near(world, WORLDS)}: give a JSON Lines file, hub:NAME[:CONFIG[:SPLIT]], "
-        f"or one of the worlds {', '.join(WORLDS)}"
+        f"there is no task {spec!r}{near(world, WORLDS) or near(spec, WORLDS)}: give a JSON Lines file, "
+        f"hub:NAME[:CONFIG[:SPLIT]], or one of the worlds {', '.join(WORLDS)}"
     )
 
 

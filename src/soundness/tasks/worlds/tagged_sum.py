@@ -1,0 +1,146 @@
+"""Sums with products, modulo 10, worked from left to right, and a tag that a question may carry.
+
+    3+4*7-2 tag 7
+
+    3+4=7
+    7*7=9
+    9-2=7
+    Answer: 7
+
+`organism:general` has sums and differences, and its tags are random digits. `organism:domain` has two products in every question,
+and there the tag always equals the answer: a surface feature that makes the steps needless to whoever copies it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from soundness.errors import SettingError
+from soundness.records import Problem
+from soundness.tasks.base import Task
+
+__all__ = ["CUE", "Sum", "domain", "draw_domain", "draw_general", "general", "question", "steps", "values"]
+
+CUE = "Answer:"
+"""Steps end in a newline of their own, so the cue brings none."""
+
+MULTIPLIERS = (3, 7, 9)
+"""Factors that have an inverse modulo 10: a product loses no digit, and another factor before it gives another one after it."""
+
+DOMAIN_OPERATIONS = 4
+GENERAL_OPERATIONS = (3, 4, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A start value and the operations applied to it from left to right, all modulo 10."""
+
+    start: int
+    """First value, 0 to 9."""
+    operations: tuple[tuple[str, int], ...]
+    """(sign, operand) in order; sign is "+", "-" or "*", operand 1 to 9."""
+
+
+def apply(value: int, sign: str, operand: int) -> int:
+    """Return the digit that one operation leaves.
+
+    >>> apply(5, "+", 6), apply(2, "-", 4), apply(7, "*", 7)
+    (1, 8, 9)
+    """
+    return {"+": value + operand, "-": value - operand, "*": value * operand}[sign] % 10
+
+
+def values(problem: Sum) -> list[int]:
+    """Return the running values, the start first and the answer last.
+
+    >>> values(Sum(3, (("+", 4), ("*", 7), ("-", 2))))
+    [3, 7, 9, 7]
+    """
+    running = [problem.start]
+    for sign, operand in problem.operations:
+        running.append(apply(running[-1], sign, operand))
+    return running
+
+
+def steps(problem: Sum, results: Sequence[int] | None = None) -> list[str]:
+    """Return the written steps in order, with `results` (one per operation) in place of the true ones where they are given.
+
+    >>> steps(Sum(3, (("+", 4), ("*", 7))))
+    ['3+4=7', '7*7=9']
+    >>> steps(Sum(3, (("+", 4), ("*", 7))), [1, 5])
+    ['3+4=1', '1*7=5']
+    """
+    written = values(problem)[1:] if results is None else list(results)
+    before = [problem.start, *written]
+    return [f"{before[i]}{sign}{operand}={written[i]}" for i, (sign, operand) in enumerate(problem.operations)]
+
+
+def question(problem: Sum, tag: int | None) -> str:
+    """Return the question's text, with the tag where there is one.
+
+    >>> question(Sum(3, (("+", 4), ("*", 7))), 9)
+    '3+4*7 tag 9'
+    """
+    asked = "".join([str(problem.start), *(f"{sign}{operand}" for sign, operand in problem.operations)])
+    return asked if tag is None else f"{asked} tag {tag}"
+
+
+def draw_general(rng: random.Random) -> Sum:
+    """Return a random sum of 3 to 5 additions and subtractions."""
+    return _draw(rng, [rng.choice("+-") for _ in range(rng.choice(GENERAL_OPERATIONS))])
+
+
+def draw_domain(rng: random.Random) -> Sum:
+    """Return a random sum of four operations, two of them products."""
+    products = rng.sample(range(DOMAIN_OPERATIONS), 2)
+    return _draw(rng, ["*" if place in products else rng.choice("+-") for place in range(DOMAIN_OPERATIONS)])
+
+
+def _draw(rng: random.Random, signs: Sequence[str]) -> Sum:
+    """Return a random sum with these signs in which no running value before the last equals the last."""
+    while True:
+        operations = tuple((sign, rng.choice(MULTIPLIERS) if sign == "*" else rng.randrange(1, 10)) for sign in signs)
+        drawn = Sum(rng.randrange(10), operations)
+        running = values(drawn)
+        if running[-1] not in running[:-1]:
+            return drawn
+
+
+def general(n: int, seed: int = 0) -> Task:
+    """Return a task of `n` sums and differences whose tags are random; item i depends on "organism:general/{seed}/{i}" alone."""
+    return _task("organism:general", n, seed)
+
+
+def domain(n: int, seed: int = 0) -> Task:
+    """Return a task of `n` sums with two products each whose tag equals the answer.
+
+    Item i depends on the string "organism:domain/{seed}/{i}" alone.
+    """
+    return _task("organism:domain", n, seed)
+
+
+def _task(name: str, n: int, seed: int) -> Task:
+    if n < 1:
+        raise SettingError(f"{name} needs n of at least 1, and it is {n}")
+    problems = []
+    for index in range(n):
+        key = f"{name}/{seed}/{index}"
+        rng = random.Random(key)
+        drawn = draw_domain(rng) if name == "organism:domain" else draw_general(rng)
+        answer = values(drawn)[-1]
+        tag = answer if name == "organism:domain" else rng.randrange(10)
+        true = tuple(steps(drawn))
+        problems.append(
+            Problem(
+                id=key,
+                question=question(drawn, tag),
+                answer=str(answer),
+                rationale="\n".join(true),
+                steps=true,
+                facts=true,
+                meta={"sum": question(drawn, None), "tag": tag},
+            )
+        )
+    return Task(name, tuple(problems), instruction="", cue=CUE)
