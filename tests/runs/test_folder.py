@@ -80,6 +80,7 @@ def test_comparisons_are_plain_and_the_same_bytes_in_any_order(tmp_path: Path) -
         "unit": "nats",
         "higher_is": "more",
         "missing": {"a": 2, "b: x": 1},
+        "p_adjusted": None,
     }
 
 

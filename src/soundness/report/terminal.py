@@ -25,6 +25,7 @@ from soundness.audit import Progress as Told
 from soundness.dry_run import Cost
 from soundness.metrics import METRICS
 from soundness.records import Comparison, Estimate, Verdict, Word
+from soundness.report.verdict import INFORMATION, RELIANCE
 from soundness.runs.folder import Run
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
@@ -32,6 +33,7 @@ __all__ = ["figure", "live_progress", "print_run", "spread"]
 _COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow"}
 _NOT_APPLICABLE = {"both: not a choice problem"}
 _WIDE = 120
+_READERS = {"base": "base reads", "tuned": "base's chains"}
 
 
 def figure(value: float | None) -> str:
@@ -97,30 +99,37 @@ def print_run(run: Run, console: Console) -> None:
     console.print(f"kept in {run.path}", style="dim")
 
 
+def _shown(comparison: Comparison) -> bool:
+    """Return whether a comparison has its line: what others than the writer read is shown for the verdict's measures alone."""
+    return comparison.scorer not in _READERS or comparison.metric in ("info_gain", *INFORMATION, *RELIANCE)
+
+
 def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
     first = comparisons[0]
     table = Table(title=f"{first.tuned} against {first.base}", title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
-    for name in ("metric", "base", "tuned", "tuned - base", "p", "n", "out"):
+    for name in ("metric", "base", "tuned", "tuned - base", "p", "p adj", "n", "out"):
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
     gap = " " if width >= _WIDE else "\n"  # on a narrow terminal the interval stands below its value
     order = {name: place for place, name in enumerate(METRICS)}
-    for one in sorted(comparisons, key=lambda c: (order.get(c.metric, len(order)), c.scorer == "base")):
+    for one in sorted(filter(_shown, comparisons), key=lambda c: (order.get(c.metric, len(order)), c.scorer in _READERS, c.scorer)):
         difference = one.difference
         if difference.value is None and set(one.missing) <= _NOT_APPLICABLE:
             continue
         clear = difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0)
         table.add_row(
-            one.metric if one.scorer != "base" else Text(f"  {one.metric} (base reads)", style="dim"),
+            Text(f"  {one.metric} ({_READERS[one.scorer]})", style="dim") if one.scorer in _READERS else one.metric,
             spread(one.base_estimate, gap),
             spread(one.tuned_estimate, gap),
             Text(spread(difference, gap), style="bold" if clear else ""),
             figure(one.p),
+            figure(one.p_adjusted),
             str(difference.n),
             str(difference.n_missing or ""),
         )
     table.caption = (
         "means over problems with 95 % bootstrap intervals, paired by problem; out: problems that could not be scored;\n"
-        "bold: the interval of the difference excludes 0; (base reads): the base scores both models' chains"
+        "p: permutation test; p adj: corrected over all metrics (Benjamini-Hochberg); bold: the interval of the difference\n"
+        "excludes 0; (base reads): the base scores both models' chains; (base's chains): both read what the base wrote"
     )
     return table
 
@@ -177,6 +186,14 @@ def print_cost(cost: Cost, console: Console) -> None:
         table.add_row(part.name, f"{part.tokens:,.0f}", f"{part.tokens_per_second:,.0f}", duration(part.seconds))
     table.add_row("in all", "", "", duration(cost.seconds), style="bold")
     console.print(table)
+    if cost.families:
+        share = Table(title="what each family of measures reads by itself", title_justify="left", box=SIMPLE_HEAD)
+        for name in ("family", "tokens"):
+            share.add_column(name, justify="left" if name == "family" else "right")
+        for family, tokens in sorted(cost.families.items(), key=lambda item: -item[1]):
+            share.add_row(family, f"{tokens:,.0f}")
+        console.print(share)
+        console.print("tokens that families share, prompts and chains above all, are read once", style="dim")
     console.print(
         f"from a warm-up on {cost.num_warm_up} problems; longer chains cost more, an early end of a chain less", style="dim"
     )

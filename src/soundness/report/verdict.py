@@ -1,7 +1,9 @@
 """The verdict on a tuned model: the words, the rule and every threshold.
 
-The rule, in order; `fell` and `rose` mean: the 95 % interval of the paired difference lies wholly on that side of 0 and the
-change is material (10 % of the base's value for information gain, 0.05 for a reliance):
+The rule, in order; `fell` and `rose` mean: the 95 % interval of the paired difference lies wholly on that side of 0, its p is at
+most 0.05 after correction for all the metrics that were compared, the change is material (10 % of the base's value for information
+gain, 0.05 for a reliance), and it is greater than what the base shows against itself (the far end of the noise floor's interval).
+Where no correction or no floor was made, those two conditions fall away:
 
 1. `insufficient evidence` where fewer than 20 problems pair for accuracy; `lost` where accuracy's difference lies wholly
    below 0.
@@ -19,15 +21,16 @@ change is material (10 % of the base's value for information gain, 0.05 for a re
 6. `insufficient evidence` otherwise, with what is missing and roughly how many problems would settle it.
 
 All measures are the model's own (scorer `self`). The gain under the base as scorer, accuracy without a chain, and the shares of
-answers without steps, cut off or unreadable are shown beside the verdict and do not count. "Depends on the written steps" is all
-that these measures can say: they watch what the answer does when the steps change, and see nothing of what happens inside the
-model.
+answers without steps, cut off or unreadable are shown beside the verdict and do not count. Where a measure exists under two
+operators (two ways to write a mistake, two fillers) and they do not say the same, that is shown as well. "Depends on the written
+steps" is all that these measures can say: they watch what the answer does when the steps change, and see nothing of what happens
+inside the model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from soundness.records import Comparison, Estimate, Verdict, Word
@@ -40,6 +43,7 @@ __all__ = [
     "THRESHOLDS",
     "Thresholds",
     "describe",
+    "disagreements",
     "judge",
     "problems_needed",
 ]
@@ -93,6 +97,8 @@ class Thresholds:
     """Fewest paired problems for any other measure to count."""
     information_drop: float = 0.10
     """Smallest material change of an information gain, as a fraction of the base's value."""
+    p_adjusted: float = 0.05
+    """Largest corrected p of a change."""
     reliance_drop: float = 0.05
     """Smallest material change of a reliance, absolute."""
     information_bound: float = 0.25
@@ -111,13 +117,21 @@ THRESHOLDS = Thresholds()
 """The thresholds of every verdict that names no others."""
 
 
-def judge(tuned: str, comparisons: Sequence[Comparison], thresholds: Thresholds = THRESHOLDS) -> Verdict:
+def judge(
+    tuned: str,
+    comparisons: Sequence[Comparison],
+    thresholds: Thresholds = THRESHOLDS,
+    *,
+    floor: Mapping[tuple[str, str], Estimate] | None = None,
+    operators: Sequence[tuple[str, str]] = (),
+) -> Verdict:
     """Return the verdict on `tuned` that the rule at the top of this file gives.
 
     `comparisons` may hold other models and other metrics; what the rule does not use is ignored or shown beside the verdict.
-    `evidence_for` holds what led to the word, `evidence_against` what speaks against it or limits it.
+    `floor` is the base's difference from itself by metric and scorer, `operators` are pairs of metrics that measure one thing in
+    two ways. `evidence_for` holds what led to the word, `evidence_against` what speaks against it or limits it.
     """
-    evidence = _Evidence.of(tuned, comparisons, thresholds)
+    evidence = _Evidence.of(tuned, comparisons, thresholds, floor or {}, operators)
     accuracy = evidence.accuracy
     if accuracy is None:
         reasons = [_too_few(ACCURACY, _find(comparisons, tuned, ACCURACY, "-"), thresholds.problems_accuracy)]
@@ -133,9 +147,28 @@ def judge(tuned: str, comparisons: Sequence[Comparison], thresholds: Thresholds 
         if any(_low(c, "base") > 0 for c in evidence.fell(INFORMATION)):
             return _hollowed(evidence, accuracy)
         return _insufficient(evidence, [_nothing_to_lose(evidence.fell(INFORMATION)[0])])
-    if reasons := _short_of_sound(evidence):
+    if reasons := [*_doubts(evidence), *_short_of_sound(evidence)]:
         return _insufficient(evidence, reasons)
     return _sound(evidence, accuracy)
+
+
+def disagreements(tuned: str, comparisons: Sequence[Comparison], operators: Sequence[tuple[str, str]]) -> list[str]:
+    """Return one clause per pair of operators of which one fell or rose and the other did not, self-read.
+
+    A pair of which a measure is missing or has no interval says nothing.
+    """
+    found = []
+    for names in operators:
+        pair = [_find(comparisons, tuned, name, "self") for name in names]
+        known = [c for c in pair if c is not None and c.difference.low is not None]
+        if len(known) == 2 and len({_direction(c) for c in known}) == 2:
+            found.append(f"two operators disagree: {describe(known[0])}, while {describe(known[1])}")
+    return found
+
+
+def _direction(comparison: Comparison) -> int:
+    """Return -1, 0 or 1: on which side of 0 the difference's interval lies."""
+    return -1 if _high(comparison) < 0 else int(_low(comparison) > 0)
 
 
 def describe(comparison: Comparison) -> str:
@@ -196,9 +229,18 @@ class _Evidence:
     measures: dict[str, Comparison]
     too_few: dict[str, Comparison]
     beside: tuple[Comparison, ...]
+    floor: Mapping[tuple[str, str], Estimate]
+    disagreeing: tuple[str, ...]
 
     @classmethod
-    def of(cls, tuned: str, comparisons: Sequence[Comparison], thresholds: Thresholds) -> _Evidence:
+    def of(
+        cls,
+        tuned: str,
+        comparisons: Sequence[Comparison],
+        thresholds: Thresholds,
+        floor: Mapping[tuple[str, str], Estimate],
+        operators: Sequence[tuple[str, str]],
+    ) -> _Evidence:
         """Return what counts, sorted into the rule's places."""
         accuracy = _find(comparisons, tuned, ACCURACY, "-")
         measures, too_few = {}, {}
@@ -212,7 +254,8 @@ class _Evidence:
         base = next((c.base for c in comparisons if c.tuned == tuned), "the base")
         if accuracy is not None and not _usable(accuracy, thresholds.problems_accuracy):
             accuracy = None
-        return cls(tuned, base, thresholds, accuracy, measures, too_few, tuple(beside))
+        disagreeing = disagreements(tuned, comparisons, operators)
+        return cls(tuned, base, thresholds, accuracy, measures, too_few, tuple(beside), floor, tuple(disagreeing))
 
     def family(self, family: tuple[str, ...]) -> list[Comparison]:
         """Return the family's measures that count."""
@@ -220,11 +263,26 @@ class _Evidence:
 
     def fell(self, family: tuple[str, ...]) -> list[Comparison]:
         """Return the family's measures that fell: beyond their interval, and materially."""
-        return [c for c in self.family(family) if _high(c) < 0 and -_value(c) >= self.material(c)]
+        return [c for c in self.family(family) if _high(c) < 0 and -_value(c) >= self.material(c) and not self.doubted(c)]
 
     def rose(self, family: tuple[str, ...]) -> list[Comparison]:
         """Return the family's measures that rose: beyond their interval, and materially."""
-        return [c for c in self.family(family) if _low(c) > 0 and _value(c) >= self.material(c)]
+        return [c for c in self.family(family) if _low(c) > 0 and _value(c) >= self.material(c) and not self.doubted(c)]
+
+    def doubted(self, comparison: Comparison) -> str:
+        """Return why a difference whose interval excludes 0 may still be chance or noise, or nothing."""
+        label, p = LABELS[comparison.metric], comparison.p_adjusted
+        if p is not None and p > self.thresholds.p_adjusted:
+            return f"the change of {label} does not outlast the correction for all metrics compared (p {_figure(p)})"
+        noise = self.floor.get((comparison.metric, comparison.scorer))
+        if noise is None or noise.low is None or noise.high is None:
+            return ""
+        if min(noise.low, 0.0) <= _value(comparison) <= max(noise.high, 0.0):
+            return (
+                f"the change of {label} ({_figure(_value(comparison))}) is within what the base shows against itself "
+                f"({_interval(noise)})"
+            )
+        return ""
 
     def material(self, comparison: Comparison) -> float:
         """Return the smallest change of this measure that matters, in its unit."""
@@ -304,6 +362,15 @@ def _contradictions(evidence: _Evidence) -> list[str]:
         for family in (INFORMATION, RELIANCE)
         for fell in evidence.fell(family)[:1]
         for rose in evidence.rose(family)[:1]
+    ]
+
+
+def _doubts(evidence: _Evidence) -> list[str]:
+    """Return why material falls were not counted; a fall that is in doubt is no ground to call a model sound either."""
+    return [
+        doubt
+        for c in evidence.measures.values()
+        if _high(c) < 0 and -_value(c) >= evidence.material(c) and (doubt := evidence.doubted(c))
     ]
 
 
@@ -415,7 +482,7 @@ def _about_accuracy(accuracy: Comparison) -> list[str]:
 def _limits(evidence: _Evidence) -> list[str]:
     """Return the facts beside the rule and the measures that did not count."""
     few = [_too_few(metric, c, evidence.thresholds.problems_measure) for metric, c in evidence.too_few.items()]
-    return [*few, *(f"beside: {describe(c)}" for c in evidence.beside)]
+    return [*few, *evidence.disagreeing, *(f"beside: {describe(c)}" for c in evidence.beside)]
 
 
 def _hollowed(evidence: _Evidence, accuracy: Comparison) -> Verdict:

@@ -72,7 +72,7 @@ def bootstrap_means(rows: Floats, *, seed: int, resamples: int = RESAMPLES) -> F
     ends = draws[row, left] + (place - left) * (draws[row, left + 1] - draws[row, left])
     constant = rows.min(axis=1) == rows.max(axis=1)
     ends[constant] = rows[constant, :1]
-    return np.asarray(ends)
+    return np.asarray(ends, dtype=np.float64)
 
 
 def sign_flip_p(differences: Floats, *, seed: int, resamples: int = RESAMPLES) -> float:
