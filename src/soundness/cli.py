@@ -33,12 +33,16 @@ train_app = typer.Typer(
     help="Train a model; the result is audited like any other.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(train_app, name="train")
+organisms_app = typer.Typer(
+    help="Tiny models with a known history, shipped as organism:NAME.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(organisms_app, name="organisms")
 
 Out = Annotated[Path, typer.Option(help="Run folder; an existing one with the same settings is resumed.")]
 Limit = Annotated[int | None, typer.Option(help="Use the first LIMIT problems; worlds make as many.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of sampling, interventions and intervals.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest chain, in tokens.")]
-Metrics = Annotated[str | None, typer.Option(help="Comma-separated metrics or families; all by default.")]
+Metrics = Annotated[str | None, typer.Option(help="Comma-separated metrics or families, in place of a battery.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; chosen by the hardware if left out.")]
 Device = Annotated[str | None, typer.Option(help="A torch device such as cuda:0 or cpu; the best there is if left out.")]
 ReaderName = Annotated[str, typer.Option("--reader", help="auto, packed, cached or plain.")]
@@ -62,6 +66,11 @@ def audit(
     max_tokens: MaxTokens = 512,
     template: Annotated[str, typer.Option(help="own: each model's chat template; shared: the base's for all.")] = "own",
     metrics: Metrics = None,
+    battery: Annotated[str, typer.Option(help="What to measure: quick, standard or full.")] = "standard",
+    panel: Annotated[Path | None, typer.Option(help="TOML file of other tasks: what was forgotten?")] = None,
+    judge: Annotated[str | None, typer.Option(help="Model that judges the facts in the steps.")] = None,
+    documents: Annotated[Path | None, typer.Option(help="Folder of texts that the judge looks into.")] = None,
+    proposer: Annotated[str | None, typer.Option(help="Model that says steps in other words where no rule does.")] = None,
     splitter: Annotated[str, typer.Option(help="How chains are cut into steps: auto, lines or sentences.")] = "auto",
     column: Annotated[list[str] | None, typer.Option(help="Column of a hub data set, as question=problem; repeatable.")] = None,
     batch_size: BatchSize = 8,
@@ -88,6 +97,11 @@ def audit(
         "max_tokens": max_tokens,
         "template": template,
         "metrics": _names(metrics),
+        "battery": battery,
+        "panel": panel,
+        "judge": judge,
+        "documents": documents,
+        "proposer": proposer,
         "splitter": splitter,
         "seed": seed,
         **_loading(batch_size, dtype, device, reader, trust_remote_code, allow_pickle),
@@ -150,19 +164,49 @@ def score(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/demo"),
-    problems: Annotated[int, typer.Option(help="Problems.", min=2)] = 60,
+    problems: Annotated[int | None, typer.Option(help="Problems.", min=2)] = None,
+    scripted: Annotated[bool, typer.Option("--scripted", help="Scripted behaviours in place of trained models.")] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Audit two tuned models whose history is known: one reasons, one ignores its own chain."""
     from soundness.audit import audit as run_audit
-    from soundness.demo import BASE, TASK, TUNED
+    from soundness.demo import ORGANISMS, SCRIPTED
     from soundness.report.terminal import print_run
 
     console = _console()
     with _progress(console, quiet) as told:
-        run = run_audit(BASE, list(TUNED), TASK, out=out, limit=problems, seed=seed, on_progress=told)
+        shown = SCRIPTED if scripted else ORGANISMS
+        run = run_audit(
+            shown.base,
+            list(shown.tuned),
+            shown.task,
+            out=out,
+            limit=problems or shown.problems,
+            seed=seed,
+            max_tokens=shown.max_tokens,
+            batch_size=shown.batch_size,
+            on_progress=told,
+        )
     print_run(run, console)
+
+
+@organisms_app.command("make")
+def make_organisms(
+    out: Annotated[Path, typer.Option(help="Folder for the six models and truth.json.")],
+    seed: Annotated[int, typer.Option(help="Seed of weights, data and noise.")] = 0,
+    only: Annotated[list[str] | None, typer.Option(help="Make this one and leave the others as they are; repeatable.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the organisms, establish by intervention what each one's answers follow, and audit them."""
+    from soundness.organisms.make import make_organisms as run_make
+
+    console = _console()
+    with _progress(console, quiet) as told:
+        made = run_make(out, seed=seed, only=only or (), on_progress=told)
+    for name, about in made["organisms"].items():
+        console.print(f"{name}: its answers follow {about['route']}; verdict: {about['verdict'] or 'the base'}")
+    console.print(f"kept in {out}; load one as {out}/NAME")
 
 
 @train_app.command("sft")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from soundness.audit import Progress, audit
+from soundness.examination import family_tokens
+from soundness.metrics.base import Family
+from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.load import load_model
 from soundness.probes.forest import build
@@ -46,6 +49,9 @@ class Cost:
     """Writing and reading, per model."""
     num_warm_up: int
     """Problems it was measured on."""
+    families: Mapping[str, float] = field(default_factory=dict)
+    """Family of metrics -> tokens that its probes alone would take to read, all readers together; prefixes that families share are
+    counted in each, and read once."""
 
     @property
     def seconds(self) -> float:
@@ -94,8 +100,22 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
     models = [_Metered(load_model(spec, **loading)) for spec in (base, *tuned)]
     for model in models:  # the first pass of a process pays for memory and kernels
         model.model.read([Probe(tuple(model.model.render("warm up").ids), tuple(model.model.encode(" now")))])
+    read: dict[str, float] = {}
+
+    def count(reader: str, cases: Sequence[Case], families: Sequence[Family]) -> None:
+        for name, tokens in family_tokens(cases, families).items():
+            read[name] = read.get(name, 0.0) + tokens
+
     with tempfile.TemporaryDirectory() as folder:
-        audit(models[0], list(models[1:]), few, out=Path(folder) / "warm-up", on_progress=on_progress, **options)
+        audit(
+            models[0],
+            list(models[1:]),
+            few,
+            out=Path(folder) / "warm-up",
+            on_progress=on_progress,
+            on_examined=count,
+            **options,
+        )
     scale = len(task.problems) / len(few.problems)
     parts = []
     for model in models:
@@ -103,4 +123,4 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
             parts.append(Part(f"{model.name} writes", model.written * scale, model.written / model.writing))
         if model.read_tokens:
             parts.append(Part(f"{model.name} reads", model.read_tokens * scale, model.read_tokens / model.reading))
-    return Cost(tuple(parts), len(few.problems))
+    return Cost(tuple(parts), len(few.problems), {name: tokens * scale for name, tokens in read.items()})

@@ -6,14 +6,17 @@ touches a model. Families ask for what they need without looking at each other: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from soundness.metrics.case import Case
 from soundness.records import Probe, Reading
 
-__all__ = ["NO_ANSWER", "NO_REFERENCE", "Family", "Metric", "Read", "Value", "missing"]
+if TYPE_CHECKING:
+    from soundness.statistics.totals import Rows, Statistic
+
+__all__ = ["NO_ANSWER", "NO_REFERENCE", "Family", "Metric", "OverSamples", "Read", "Total", "Totals", "Value", "missing"]
 
 Read = Callable[[Probe], Reading]
 """Looks up what came back for a probe."""
@@ -66,7 +69,9 @@ class Family(Protocol):
 
     @property
     def scorers(self) -> tuple[str, ...]:
-        """Who has to read for it: `self` (the writer), `base` (the base model), or `-` (nobody)."""
+        """Who has to read for it: `self` (the writer), `base` (the base reads others' chains), `tuned` (a tuned model reads the
+        base's chains), or `-` (nobody).
+        """
         ...
 
     @property
@@ -80,6 +85,39 @@ class Family(Protocol):
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield one value per metric."""
+        ...
+
+
+@runtime_checkable
+class OverSamples(Protocol):
+    """A family that also looks at all samples of one problem at once."""
+
+    def of_problem(self, cases: Sequence[Case]) -> Iterator[Value]:
+        """Yield one value per metric of that kind; `cases` are those of one problem and writer, in the order drawn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A number over all problems that is no mean of numbers per problem."""
+
+    metric: Metric
+    """Its words."""
+    inputs: tuple[str, ...]
+    """Metrics whose scores it is made of: a row per chain that has all of them."""
+    statistic: Statistic
+    """From rows and weights to the number."""
+    prepare: Callable[[Rows], Rows] | None = None
+    """Changes the rows of each problem before anything else, or None."""
+
+
+@runtime_checkable
+class Totals(Protocol):
+    """A family that has numbers over all problems; each stands in `metrics` as well."""
+
+    @property
+    def totals(self) -> tuple[Total, ...]:
+        """Those numbers."""
         ...
 
 

@@ -15,6 +15,7 @@ from itertools import accumulate
 from soundness.chains.steps import answer_step, split_steps, step_texts
 from soundness.interventions import NoEdit
 from soundness.metrics.belief import Belief
+from soundness.metrics.judgement import Judgement
 from soundness.models.base import Model
 from soundness.records import Chain, Edit, Probe, Problem, Span
 
@@ -102,7 +103,7 @@ class Case:
     chain: Chain
     """The whole chain as written."""
     scorer: str
-    """`self` or `base`."""
+    """`self`, `base` or `tuned:NAME`."""
     body: Body
     """Its reasoning in the scorer's vocabulary."""
     prompt_ids: tuple[int, ...]
@@ -113,10 +114,14 @@ class Case:
     """The reference answer, or None where the problem has none."""
     own: Belief | None
     """The answer that the scorer gives after the whole body when the cue asks for it, or None where none could be read."""
+    stated: Belief | None = None
+    """The answer that the chain itself states, or None where it states none."""
     forced: Mapping[str, str | None] = field(default_factory=dict)
     """Answers given when asked: `with` the whole body, `without` any of it."""
     edits: Mapping[str, tuple[Edit | NoEdit, ...]] = field(default_factory=dict)
     """Edited bodies by intervention."""
+    judgements: tuple[Judgement, ...] = ()
+    """What each step claims and whether it is true, one per step of the body; empty where nobody judged."""
 
     @property
     def unfit(self) -> str:

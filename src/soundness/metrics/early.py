@@ -58,7 +58,7 @@ class EarlyAnswering:
     """Does the answer wait for the steps?"""
 
     name = "early_answering"
-    scorers = ("self", "base")
+    scorers = ("self", "base", "tuned")
     cost = "one answer per step, shared with information gain but for the answer's own tokens"
     metrics = (
         Metric(

@@ -38,7 +38,7 @@ class InformationGain:
     """Information gain, whole and divided, over its nulls."""
 
     name = "info_gain"
-    scorers = ("self", "base")
+    scorers = ("self", "base", "tuned")
     cost = "one answer per step, and two more chains (the nulls)"
     metrics = (
         Metric(

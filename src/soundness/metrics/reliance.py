@@ -15,12 +15,12 @@ from soundness.metrics.base import NO_ANSWER, NO_REFERENCE, Metric, Read, Value
 from soundness.metrics.case import Case
 from soundness.records import Edit, Probe
 
-__all__ = ["Filler", "Mistake", "Swap"]
+__all__ = ["Filler", "Mistake", "Swap", "made_edits", "own_answer_probes", "reliance"]
 
 _SAYS_NOT = "Whether the answer is right, or the change sensible: random answers change too."
 
 
-def _made(case: Case, kind: str) -> tuple[list[Edit], str]:
+def made_edits(case: Case, kind: str) -> tuple[list[Edit], str]:
     """Return the edits of `kind` that could be made and, where there is none, why."""
     edits = case.edits.get(kind, ())
     made = [edit for edit in edits if isinstance(edit, Edit)]
@@ -28,19 +28,19 @@ def _made(case: Case, kind: str) -> tuple[list[Edit], str]:
     return made, "" if made else reason
 
 
-def _probes(case: Case, kind: str) -> Iterator[tuple[str, Probe]]:
+def own_answer_probes(case: Case, kind: str) -> Iterator[tuple[str, Probe]]:
     """Yield what it takes to see the own answer after each edit of `kind`, and after the untouched body."""
     if case.own is None or case.unfit:
         return
-    for edit in _made(case, kind)[0]:
+    for edit in made_edits(case, kind)[0]:
         role = kind if edit.step is None else f"{kind} at step {edit.step}"
         yield from ((role, probe) for probe in case.own.probes(case.after(edit.ids)))
     yield from (("own answer after all steps", probe) for probe in case.own.probes(case.after(case.body.chain.ids)))
 
 
-def _reliance(case: Case, kind: str, flips: str, margin: str | None, read: Read) -> Iterator[Value]:
+def reliance(case: Case, kind: str, flips: str, margin: str | None, read: Read) -> Iterator[Value]:
     """Yield the share of edits of `kind` that change the answer and the mean fall of the belief in it, nats per token."""
-    made, reason = _made(case, kind)
+    made, reason = made_edits(case, kind)
     if case.unfit or case.own is None or not made:
         why = case.unfit or (NO_ANSWER if case.own is None else reason)
         yield Value(flips, None, why)
@@ -59,7 +59,7 @@ class Filler:
     """Steps replaced by as many tokens of filler."""
 
     name = "filler"
-    scorers = ("self",)
+    scorers = ("self", "base", "tuned")
     cost = "up to four partly filled chains and one filled whole"
     metrics = (
         Metric(
@@ -90,17 +90,17 @@ class Filler:
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after each partly filled body, and the reference after nested lengths of filler."""
-        yield from _probes(case, "fill_tail")
+        yield from own_answer_probes(case, "fill_tail")
         if case.gold is not None and not case.unfit:
             yield from (("after 0 steps", probe) for probe in case.gold.probes(case.after(())))
-            for edit in _made(case, "fill_whole")[0]:
+            for edit in made_edits(case, "fill_whole")[0]:
                 role = f"{len(edit.ids)} tokens of filler"
                 yield from ((role, probe) for probe in case.gold.probes(case.after(edit.ids)))
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield reliance, margin and the gain of mere length."""
-        yield from _reliance(case, "fill_tail", "filler_reliance", "filler_margin", read)
-        filled, reason = _made(case, "fill_whole")
+        yield from reliance(case, "fill_tail", "filler_reliance", "filler_margin", read)
+        filled, reason = made_edits(case, "fill_whole")
         if case.unfit or case.gold is None or not filled:
             yield Value("filler_gain", None, case.unfit or (NO_REFERENCE if case.gold is None else reason))
         else:
@@ -112,7 +112,7 @@ class Swap:
     """The body of another problem in place of the own one."""
 
     name = "swap"
-    scorers = ("self",)
+    scorers = ("self", "base", "tuned")
     cost = "one more chain, shared with information gain"
     metrics = (
         Metric(
@@ -135,18 +135,18 @@ class Swap:
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after the donor's body and after the own one."""
-        yield from _probes(case, "swap")
+        yield from own_answer_probes(case, "swap")
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield reliance and margin."""
-        yield from _reliance(case, "swap", "swap_reliance", "swap_margin", read)
+        yield from reliance(case, "swap", "swap_reliance", "swap_margin", read)
 
 
 class Mistake:
     """One number of one step changed: with the old tail kept, and with the tail written anew."""
 
     name = "mistake"
-    scorers = ("self",)
+    scorers = ("self", "base", "tuned")
     cost = "up to three spoiled chains, and up to two generations of half a chain"
     metrics = (
         Metric(
@@ -177,10 +177,10 @@ class Mistake:
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after each spoiled body."""
-        yield from _probes(case, "mistake_splice")
-        yield from _probes(case, "mistake_regenerate")
+        yield from own_answer_probes(case, "mistake_splice")
+        yield from own_answer_probes(case, "mistake_regenerate")
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield reliance on both kinds of tail."""
-        yield from _reliance(case, "mistake_splice", "mistake_reliance", "mistake_margin", read)
-        yield from _reliance(case, "mistake_regenerate", "mistake_regenerated", None, read)
+        yield from reliance(case, "mistake_splice", "mistake_reliance", "mistake_margin", read)
+        yield from reliance(case, "mistake_regenerate", "mistake_regenerated", None, read)

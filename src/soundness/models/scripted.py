@@ -48,7 +48,7 @@ __all__ = ["BEHAVIOURS", "END", "Behaviour", "ScriptedModel", "load_scripted"]
 Behaviour = Callable[[str, str], str]
 """(question as rendered, text written so far) -> everything to be written next; "" to end."""
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: goes up whenever a planted behaviour or the distribution changes."""
 
 END = 256
@@ -280,7 +280,7 @@ class _SumPuzzle(_Puzzle):
     running: tuple[str, ...]
 
     def num_written(self, text: str) -> int:
-        return sum(1 for _ in chain_sum.EQUATION.finditer(text))
+        return sum(1 for _ in chain_sum.EQUATION.finditer(chain_sum.in_signs(text)))
 
     def follow(self, text: str) -> str | None:
         value = chain_sum.follow(text)

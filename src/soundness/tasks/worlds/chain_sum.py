@@ -21,7 +21,7 @@ from soundness.errors import SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 
-__all__ = ["Sum", "draw", "equation", "follow", "generate", "parse", "question", "true_steps", "values"]
+__all__ = ["Sum", "draw", "equation", "follow", "generate", "in_signs", "parse", "question", "true_steps", "values"]
 
 RULE = "Work modulo 10: every result is one digit from 0 to 9."
 ASK = "What is the last digit?"
@@ -34,6 +34,15 @@ _QUESTION = re.compile(
 _OPERATION = re.compile(r"(Add|Subtract) (\d)")
 # Not in the middle of a longer expression: "3 + 4 + 2 = 9" is no equation of this world.
 EQUATION = re.compile(r"(?<![\d.])(?<![-+*/] )(\d+) ?([-+]) ?(\d+) ?= ?(-?\d+)(?![\d.]*\d)")
+
+
+# The same equation in words: who uses a step for its meaning reads these as well.
+_SPOKEN = (
+    (re.compile(r"\b[Aa]dding (\d+) to (\d+) gives (-?\d+)"), r"\2 + \1 = \3"),
+    (re.compile(r"\b[Ss]ubtracting (\d+) from (\d+) gives (-?\d+)"), r"\2 - \1 = \3"),
+    (re.compile(r"\b(\d+) plus (\d+) (?:equals|is) (-?\d+)"), r"\1 + \2 = \3"),
+    (re.compile(r"\b(\d+) minus (\d+) (?:equals|is) (-?\d+)"), r"\1 - \2 = \3"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +111,25 @@ def parse(text: str) -> Sum | None:
     return Sum(int(found[1]), operations)
 
 
+def in_signs(text: str) -> str:
+    """Return `text` with equations that are put in words written as equations.
+
+    >>> in_signs("Adding 4 to 3 gives 7, and 7 minus 2 equals 5.")
+    '3 + 4 = 7, and 7 - 2 = 5.'
+    """
+    if "gives" not in text and "plus" not in text and "minus" not in text:
+        return text
+    for spoken, written in _SPOKEN:
+        text = spoken.sub(written, text)
+    return text
+
+
 def follow(text: str) -> int | None:
     """Return the value that the written equations lead to, or None where there is no equation.
 
     The first equation's written result starts it. A later equation that begins with the carried value is believed as
-    written; any other has its operation applied to the carried value, modulo 10. All other text is ignored.
+    written; any other has its operation applied to the carried value, modulo 10. Equations may be put in words (`in_signs`). All
+    other text is ignored.
 
     >>> follow("3 + 4 = 7, then 7 - 2 = 5")
     5
@@ -114,7 +137,7 @@ def follow(text: str) -> int | None:
     6
     """
     value: int | None = None
-    for first, sign, operand, result in EQUATION.findall(text):
+    for first, sign, operand, result in EQUATION.findall(in_signs(text)):
         if value is None or int(first) == value:
             value = int(result)
         else:

@@ -1,0 +1,119 @@
+"""From scores to comparisons that are more than a mean per problem: numbers over all problems, and who wrote against who reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from soundness.metrics.base import Family, Total
+from soundness.records import Comparison, Estimate, Score
+from soundness.statistics.paired import by_problem, derive_seed, estimate
+from soundness.statistics.totals import compare_totals, estimate_total
+
+__all__ = ["compare_total", "estimate_of_total", "total_rows", "writer_reader"]
+
+LACKING = "nothing to compare within this problem"
+
+
+def total_rows(
+    scores: Sequence[Score], total: Total, writer: str, scorer: str
+) -> tuple[dict[str, list[tuple[float, ...]]], dict[str, str]]:
+    """Return the rows of one writer by problem, a row per chain that has every input, and why problems have none.
+
+    Inputs are those read by `scorer`, or by nobody.
+    """
+    table: dict[tuple[str, int], dict[str, float]] = {}
+    reasons: dict[str, str] = {}
+    for score in scores:
+        if score.writer == writer and score.metric in total.inputs and score.scorer in (scorer, "-"):
+            row = table.setdefault((score.problem_id, score.sample), {})
+            if score.value is None:
+                reasons.setdefault(score.problem_id, score.reason)
+            else:
+                row[score.metric] = score.value
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    for (problem, _), row in table.items():
+        mine = rows.setdefault(problem, [])
+        if len(row) == len(total.inputs):
+            mine.append(tuple(row[name] for name in total.inputs))
+    if total.prepare is not None:
+        rows = {problem: list(found) for problem, found in total.prepare(rows).items()}
+    return rows, {problem: reasons.get(problem, LACKING) for problem, found in rows.items() if not found}
+
+
+def compare_total(scores: Sequence[Score], total: Total, base: str, tuned: str, scorer: str, *, seed: int) -> Comparison:
+    """Return tuned minus base on a number over all problems, with a paired bootstrap and an exchange test over problems."""
+    one, why = total_rows(scores, total, base, scorer)
+    two, why_tuned = total_rows(scores, total, tuned, scorer)
+    found = compare_totals(
+        one, two, total.statistic, seed=derive_seed(seed, total.metric.name, scorer), reasons={**why_tuned, **why}
+    )
+    return Comparison(
+        base=base,
+        tuned=tuned,
+        metric=total.metric.name,
+        scorer=scorer,
+        base_estimate=found.base,
+        tuned_estimate=found.tuned,
+        difference=found.difference,
+        p=found.p,
+        unit=total.metric.unit,
+        higher_is=total.metric.higher_is,
+        missing=found.missing,
+    )
+
+
+def estimate_of_total(
+    scores: Sequence[Score], total: Total, writer: str, scorer: str, *, seed: int
+) -> tuple[Estimate, dict[str, str]]:
+    """Return one model's number over all problems with its interval, and why problems do not enter."""
+    rows, why = total_rows(scores, total, writer, scorer)
+    return estimate_total(rows, total.statistic, seed=derive_seed(seed, total.metric.name, scorer)), why
+
+
+def writer_reader(
+    scores: Sequence[Score], base: str, tuned: Sequence[str], families: Sequence[Family], *, seed: int
+) -> list[dict[str, object]]:
+    """Return, as JSON values, the table X[reader, writer] of each tuned model and of each metric that both read on both chains.
+
+    All cells and effects are means over the problems that have all four:
+    writing = X[base, tuned] - X[base, base], using = X[tuned, base] - X[base, base], interaction = what is left of
+    X[tuned, tuned] - X[base, base].
+    """
+    grouped: dict[tuple[str, str, str], list[Score]] = {}
+    for score in scores:
+        grouped.setdefault((score.writer, score.metric, score.scorer), []).append(score)
+    rows: list[dict[str, object]] = []
+    for name in tuned:
+        for metric in (metric for family in families if "tuned" in family.scorers for metric in family.metrics):
+            places = {
+                "base_base": (base, metric.name, "self"),
+                "base_tuned": (name, metric.name, "base"),
+                "tuned_base": (base, metric.name, f"tuned:{name}"),
+                "tuned_tuned": (name, metric.name, "self"),
+            }
+            if any(place not in grouped for place in places.values()):
+                continue
+            cells = {key: by_problem(grouped[place])[0] for key, place in places.items()}
+            rows.append({"tuned": name, "metric": metric.name, "unit": metric.unit, **_effects(cells, metric.name, seed)})
+    return rows
+
+
+def _effects(cells: Mapping[str, Mapping[str, float | None]], metric: str, seed: int) -> dict[str, object]:
+    full: dict[str, dict[str, float]] = {}
+    for problem in sorted(set.intersection(*(set(cell) for cell in cells.values()))):
+        four = {key: cell[problem] for key, cell in cells.items()}
+        known = {key: value for key, value in four.items() if value is not None}
+        if len(known) == len(cells):
+            full[problem] = known
+    terms = {
+        **{key: {key: 1.0} for key in cells},
+        "writing": {"base_tuned": 1.0, "base_base": -1.0},
+        "using": {"tuned_base": 1.0, "base_base": -1.0},
+        "interaction": {"tuned_tuned": 1.0, "base_tuned": -1.0, "tuned_base": -1.0, "base_base": 1.0},
+    }
+    found: dict[str, object] = {}
+    for term, weights in terms.items():
+        values = {problem: sum(weight * four[key] for key, weight in weights.items()) for problem, four in full.items()}
+        found[term] = asdict(estimate(values, seed=derive_seed(seed, "writer_reader", metric)))
+    return found

@@ -1,0 +1,251 @@
+"""What several samples of one problem reach together: pass@k, majority@k, coverage, agreement.
+
+    pass@k = 1 - C(n - c, k) / C(n, k),   n samples of which c are right, as the product 1 - prod_{i=n-c+1..n} (1 - k/i)
+
+A chain that was cut off or says nothing readable has not passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value
+from soundness.metrics.case import Case
+from soundness.records import Estimate, Outcome, Probe, Problem
+from soundness.statistics.paired import derive_seed
+from soundness.statistics.totals import interval
+from soundness.tasks.grading import same_answer
+
+__all__ = ["Coverage", "Curve", "coverage_curves", "majority", "pass_at_k"]
+
+Floats = NDArray[np.float64]
+
+ONE_SAMPLE = "one sample per problem; ask for more with --samples"
+_RESAMPLES = 1_999
+
+
+def pass_at_k(n: int, c: int, k: int) -> float | None:
+    """Return the chance that at least one of k samples, drawn without replacement from n with c right, is right; None for k > n.
+
+    Unbiased (2107.03374, eq. 1). 0..1, higher is wider coverage.
+
+    >>> pass_at_k(4, 1, 2), pass_at_k(4, 3, 2), pass_at_k(4, 0, 4), pass_at_k(4, 1, 5)
+    (0.5, 1.0, 0.0, None)
+    """
+    if not (0 <= c <= n and k >= 1):
+        raise ValueError(f"need 0 <= c <= n and k >= 1, and they are c = {c}, n = {n}, k = {k}")
+    if k > n:
+        return None
+    if n - c < k:
+        return 1.0
+    fails = 1.0
+    for i in range(n - c + 1, n + 1):
+        fails *= 1 - k / i
+    return 1 - fails
+
+
+def majority(answers: Sequence[str | None], problem: Problem) -> tuple[str | None, float]:
+    """Return the answer given most often and its share of all `answers`; ties go to the one given first.
+
+    Unreadable answers (None) vote for nothing and count in the total. (None, 0.0) where none can be read.
+
+    >>> majority(["4", "5", "5.0", None], Problem("1", "?", "5"))
+    ('5', 0.5)
+    """
+    votes: list[tuple[str, int]] = []
+    for answer in answers:
+        if answer is None:
+            continue
+        for place, (known, count) in enumerate(votes):
+            if same_answer(known, answer, problem):
+                votes[place] = (known, count + 1)
+                break
+        else:
+            votes.append((answer, 1))
+    if not votes:
+        return None, 0.0
+    best = max(votes, key=lambda vote: vote[1])  # max keeps the first of equals
+    return best[0], best[1] / len(answers)
+
+
+class Coverage:
+    """What several samples reach together."""
+
+    name = "coverage"
+    scorers = ("-",)
+    cost = "nothing beyond the chains; needs several samples per problem"
+    metrics = (
+        Metric(
+            "pass_at_1",
+            "fraction",
+            "a single sample is right more often",
+            "Chance that one sample is right, 0..1; chains cut off or unreadable have not passed.",
+            "Accuracy at temperature 0.",
+            "2107.03374 eq. 1",
+        ),
+        Metric(
+            "pass_at_half",
+            "fraction",
+            "wider coverage",
+            "Chance that one of k = n/2 (rounded up) samples is right, unbiased, 0..1; the curve is in run.json.",
+            "Whether the right answer came from a right chain; guessing among C choices reaches 1 - (1 - 1/C)^k.",
+            "2107.03374 eq. 1; 2504.13837",
+        ),
+        Metric(
+            "coverage",
+            "fraction",
+            "more problems within reach",
+            "pass@n: whether any of the n samples is right, 0 or 1.",
+            "Whether it could be picked out; guessing among few choices reaches 1 soon.",
+            "2504.13837",
+        ),
+        Metric(
+            "majority_right",
+            "fraction",
+            "the vote is right more often",
+            "majority@n: whether the answer given most often is right, 0 or 1; ties go to the answer given first.",
+            "How large the majority was.",
+            "2203.11171",
+        ),
+        Metric(
+            "vote_share",
+            "fraction",
+            "samples agree more",
+            "Share of the samples that give the most frequent answer, 0..1: confidence by vote.",
+            "Whether they are right: a collapsed model agrees with itself.",
+            "2203.11171",
+        ),
+        Metric(
+            "brier_vote",
+            "squared error",
+            "the vote's share further from its outcome (worse)",
+            "(share of the most frequent answer - whether it is right)^2.",
+            "Whether it errs in accuracy or in confidence.",
+            "Brier 1950",
+        ),
+    )
+
+    def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
+        """Yield nothing."""
+        yield from ()
+
+    def values(self, case: Case, read: Read) -> Iterator[Value]:
+        """Yield nothing for a single chain."""
+        yield from ()
+
+    def of_problem(self, cases: Sequence[Case]) -> Iterator[Value]:
+        """Yield every metric of one problem from all of its samples."""
+        n = len(cases)
+        problem = cases[0].problem
+        if n < 2:
+            yield from (Value(metric.name, None, ONE_SAMPLE) for metric in self.metrics)
+            return
+        voted, share = majority([case.chain.answer for case in cases], problem)
+        yield Value("vote_share", share if voted is not None else None, "" if voted is not None else "no answer could be read")
+        if problem.answer is None:
+            for name in ("pass_at_1", "pass_at_half", "coverage", "majority_right", "brier_vote"):
+                yield Value(name, None, NO_REFERENCE)
+            return
+        c = sum(case.chain.outcome is Outcome.RIGHT for case in cases)
+        for name, k in (("pass_at_1", 1), ("pass_at_half", (n + 1) // 2), ("coverage", n)):
+            yield Value(name, pass_at_k(n, c, k))
+        if voted is None:
+            yield Value("majority_right", 0.0)
+            yield Value("brier_vote", None, "no answer could be read")
+        else:
+            right = float(same_answer(problem.answer, voted, problem))
+            yield Value("majority_right", right)
+            yield Value("brier_vote", (share - right) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """pass@k of one model for every k, and majority@k of its first k samples."""
+
+    model: str
+    """Name in the run."""
+    pass_at: tuple[Estimate, ...]
+    """pass@1, pass@2, ..., pass@n, means over problems."""
+    majority_at: tuple[float, ...]
+    """Share of problems where the vote of the first k samples is right, k = 1 to n."""
+
+
+def coverage_curves(
+    cases: Mapping[str, Mapping[str, Sequence[Case]]], base: str, *, seed: int, resamples: int = _RESAMPLES
+) -> dict[str, object]:
+    """Return, as JSON values, the curves of every model over the problems that all answered, and where each crosses the base's.
+
+    `cases` maps model to problem id to the samples of one problem, in the order drawn. The crossing is the smallest k at
+    which base and tuned have changed places since k = 1, by linear interpolation, with a bootstrap interval over
+    problems; where the curves do not cross it is None, and `crossed` is the share of resamples in which they do. Curves
+    that start equal have no places to change.
+    """
+    shared = set.intersection(*(set(of) for of in cases.values())) if cases else set()
+    names = sorted(name for name in shared if all(of[name][0].problem.answer is not None for of in cases.values()))
+    num = min((len(of[name]) for of in cases.values() for name in names), default=0)
+    if num < 2 or len(names) < 2:
+        return {"models": [], "crossings": [], "reason": ONE_SAMPLE if names else NO_REFERENCE}
+    rng = np.random.default_rng(derive_seed(seed, "coverage"))
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples) / len(names)  # (R, problems)
+    curves, rows = {}, []
+    for model, of in cases.items():
+        table = np.array([_pass_curve(of[name][:num]) for name in names])  # (problems, k)
+        drawn = np.concatenate([table.mean(axis=0, keepdims=True), counts @ table])
+        curves[model] = drawn
+        votes = [[_vote_right(of[name][:k]) for name in names] for k in range(1, num + 1)]
+        estimates = []
+        for k in range(num):
+            ends = interval(drawn[1:, k])
+            low, high = ends if ends is not None else (None, None)
+            estimates.append(Estimate(float(drawn[0, k]), low, high, len(names), 0))
+        curve = Curve(model, tuple(estimates), tuple(float(np.mean(vote)) for vote in votes))
+        rows.append(asdict(curve))
+    crossings = [_crossing(base, model, curves[base], drawn) for model, drawn in curves.items() if model != base]
+    return {"models": rows, "crossings": crossings}
+
+
+def _pass_curve(samples: Sequence[Case]) -> list[float]:
+    right = sum(case.chain.outcome is Outcome.RIGHT for case in samples)
+    return [value for k in range(1, len(samples) + 1) if (value := pass_at_k(len(samples), right, k)) is not None]
+
+
+def _vote_right(samples: Sequence[Case]) -> bool:
+    problem = samples[0].problem
+    voted, _ = majority([case.chain.answer for case in samples], problem)
+    return voted is not None and problem.answer is not None and same_answer(problem.answer, voted, problem)
+
+
+def crossing(base: Sequence[float], tuned: Sequence[float]) -> float | None:
+    """Return the k, from 1 and by linear interpolation, at which two curves change places; None where they never do.
+
+    >>> crossing([0.2, 0.5, 0.8], [0.4, 0.5, 0.6]), crossing([0.2, 0.5], [0.4, 0.6])
+    (2.0, None)
+    """
+    gaps = [two - one for one, two in zip(base, tuned, strict=True)]
+    start = gaps[0]
+    if abs(start) < 1e-12:
+        return None
+    for k in range(1, len(gaps)):
+        if abs(gaps[k]) < 1e-12 and any(gap * start < -1e-12 for gap in gaps[k:]):
+            return float(k + 1)
+        if gaps[k] * start < -1e-12:
+            return k + gaps[k - 1] / (gaps[k - 1] - gaps[k])
+    return None
+
+
+def _crossing(base: str, tuned: str, one: Floats, two: Floats) -> dict[str, object]:
+    places = [crossing(a, b) for a, b in zip(one.tolist(), two.tolist(), strict=True)]
+    known = [place for place in places[1:] if place is not None]
+    ends = interval(np.array(known)) if known and len(known) == len(places) - 1 else None
+    return {
+        "base": base,
+        "tuned": tuned,
+        "k": places[0],
+        "low": ends[0] if ends else None,
+        "high": ends[1] if ends else None,
+        "crossed": len(known) / (len(places) - 1),
+    }
