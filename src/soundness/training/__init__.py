@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from soundness.training.sft import TrainingStep, train_sft
+from soundness.training.common import Settings, TrainingStep
+from soundness.training.methods import METHODS, train
+from soundness.training.sft import train_sft
 
-__all__ = ["TrainingStep", "train_sft"]
+__all__ = ["METHODS", "Settings", "TrainingStep", "train", "train_sft"]

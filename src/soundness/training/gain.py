@@ -1,0 +1,207 @@
+"""Reward for reasoning that carries information: correctness plus what the written steps tell the frozen base about the answer.
+
+    reward = correctness + strength * gain
+    gain   = clip((S_K - N) / ceiling, -1, 1)     S_K = log p_base(answer | prompt, steps, cue), N the same after a null chain
+
+The null is another problem's chain of the most similar length in the batch (with another answer), or filler of exactly the chain's
+length. Only the two ends count, in nats of the answer's own tokens: the gain is divided neither by steps nor by tokens, and the
+null is as long as the chain, so that writing more earns nothing by itself. The base is frozen, so the writer cannot move the
+yardstick. One packed pass reads all chains of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from soundness.chains.sample import make_chain
+from soundness.errors import SettingError
+from soundness.examination import _belief
+from soundness.interventions.fill import filler_ids
+from soundness.metrics.case import Case, body_of
+from soundness.models.base import Model
+from soundness.records import Generation, Probe, Prompt
+from soundness.tasks.base import Task
+from soundness.tasks.grading import same_answer
+from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
+from soundness.training.rewards import INSTRUCTIONS, check_scheme
+from soundness.training.rlvr import correctness, note_hacking, watch_of
+
+if TYPE_CHECKING:
+    from soundness.training.monitor import SoundnessMonitor
+
+__all__ = ["ABOUT", "Config", "gains", "train"]
+
+ABOUT = About(
+    name="gain",
+    title="rlvr whose reward also pays for steps that carry information",
+    papers=("ours; the measure after 2506.02126 sec. 3.3 and 2411.11984",),
+    needs="a reference answer per problem, and a base whose beliefs mean something on the task",
+    cost="rlvr plus one packed reading by the frozen base per batch; full tuning keeps a second copy of the weights",
+    when="rlvr raises accuracy while the steps stop mattering",
+    differs=("no paper: judge it by measures that its reward does not contain (filler, swap and paraphrase reliance)",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What gain adds to the common settings."""
+
+    strength: float = 0.5
+    """Weight of the gain; 0 is rlvr, step for step."""
+    ceiling: float = 5.0
+    """Nats at which the gain stops counting."""
+    null: Literal["swap", "filler"] = "swap"
+    """What the steps are held against; filler stands in where the batch has no chain to swap with."""
+    count: Literal["all", "before_answer"] = "all"
+    """Which steps earn: all, or only those before the first that states the answer, which one-line answers cannot exploit."""
+    scheme: Literal["binary", "format", "huatuo"] = "binary"
+    """Reward for correctness."""
+    anchored: bool = True
+    """As in rlvr."""
+    policy: Policy = field(default_factory=Policy)
+    """How completions are drawn and learned from."""
+
+
+def train(
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out`, which holds `model` trained for right answers whose steps carry information."""
+    config, settings = config or Config(), settings or Settings()
+    check_scheme(config.scheme)
+    if config.ceiling <= 0 or config.strength < 0:
+        raise SettingError(f"ceiling must be above 0 and strength at least 0; they are {config.ceiling} and {config.strength}")
+    session = open_session(
+        "gain", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    )
+    with session as run:
+        asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
+        right = correctness(config.scheme, config.anchored)
+        preflight(run, asked, config.policy, right, says=lambda made: "")
+        run.describe(config)
+        base = _frozen(run)
+        plain = watch_of(config.scheme, config.anchored)
+        kept: list[Sequence[Any]] = []
+        values: list[list[float | None]] = []
+
+        def gain(made: Sequence[Any]) -> list[float | None]:
+            # Both are asked about the same completions, one after the other; the base reads them once.
+            if not kept or kept[-1] != made:
+                kept[:] = [list(made)]
+                values[:] = [gains(base(), asked, made, config)]
+            # A completion that correctness cannot judge is left out whole, as rlvr leaves it out.
+            judged = right(made)
+            return [None if one is None else value for one, value in zip(judged, values[-1], strict=True)]
+
+        def watch(made: Sequence[Any]) -> dict[str, float]:
+            known = [value for value in gain(made) if value is not None]
+            shares = dict(plain(made))
+            if known:
+                shares["gain/mean"] = sum(known) / len(known)
+                shares["gain/at_ceiling"] = sum(value >= 1 for value in known) / len(known)
+            return {**shares, "gain/missing": 1 - len(known) / len(made)}
+
+        rewards: dict[str, Reward] = {"reward": right, "gain": gain}
+        fit_policy(run, asked, rows, config.policy, rewards, weights=[1.0, config.strength], watch=watch)
+        note_hacking(run)
+    return Path(out).expanduser()
+
+
+def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[float | None]:
+    """Return what the steps of each completion tell `base` about the reference answer, over the null: -1..1.
+
+    None for a completion that was cut off; 0 for one that writes no steps, for nothing was told.
+    """
+    cue = tuple(base.encode(task.cue))
+    cases: list[Case | None] = []
+    for number, one in enumerate(made):
+        prompt = base.render(task.message(one.problem))
+        chain = make_chain(
+            base, one.problem, Prompt(prompt.text, prompt.ids), Generation(one.ids, one.finish), writer="policy", sample=number
+        )
+        body = body_of(chain, one.problem, base)
+        gold = _belief(one.problem, one.problem.answer, task, base)
+        case = Case(one.problem, chain, "base", body, prompt.ids, cue, gold, None)
+        cases.append(None if chain.finish == "length" else case)
+    counted = [None if case is None else _counted(case, config.count) for case in cases]
+    asked: list[list[Probe]] = []
+    for case, ids in zip(cases, counted, strict=True):
+        if case is None or not ids:
+            asked.append([])
+            continue
+        assert case.gold is not None
+        null = _null(case, ids, cases, counted, base, config.null)
+        asked.append([Probe(case.after(ids), case.gold.ids), Probe(case.after(null), case.gold.ids)])
+    probes = list(dict.fromkeys(probe for group in asked for probe in group))
+    readings = dict(zip(probes, base.read(probes) if probes else [], strict=True))
+    found: list[float | None] = []
+    for case, group in zip(cases, asked, strict=True):
+        if case is None:
+            found.append(None)
+        elif not group:
+            found.append(0.0)
+        else:
+            told = readings[group[0]].nats - readings[group[1]].nats
+            found.append(max(-1.0, min(1.0, told / config.ceiling)))
+    return found
+
+
+def _counted(case: Case, count: str) -> tuple[int, ...]:
+    """Return the ids of the steps that earn."""
+    body = case.body.chain
+    if count == "before_answer" and body.answer_step is not None:
+        return body.before(body.answer_step)
+    return body.ids
+
+
+def _null(
+    case: Case,
+    ids: tuple[int, ...],
+    cases: Sequence[Case | None],
+    counted: Sequence[tuple[int, ...] | None],
+    base: Model,
+    kind: str,
+) -> tuple[int, ...]:
+    """Return the ids of the null chain: the other chain closest in length, or as many tokens of filler."""
+    if kind == "swap":
+        answer = str(case.problem.answer)
+        others = [
+            other_ids
+            for other, other_ids in zip(cases, counted, strict=True)
+            if other is not None
+            and other_ids
+            and other.problem.id != case.problem.id
+            and not same_answer(answer, str(other.problem.answer), case.problem)
+        ]
+        if others:
+            return min(others, key=lambda one: (abs(len(one) - len(ids)), one))
+    return filler_ids(base.encode, len(ids))
+
+
+def _frozen(run: Session) -> Any:
+    """Return a function that gives the base: the trained module with its adapter off, or a second copy of the weights."""
+    from soundness.models.load import load_model
+    from soundness.training.live import LiveModel
+
+    models: list[Model] = []
+
+    def base() -> Model:
+        if not models:
+            if run.settings.adaptation == "full":
+                models.append(load_model(run.model, dtype=run.precision, device=run.device))
+            else:
+                assert run.trained is not None
+                models.append(LiveModel(run.trained, run.tokenizer, name=run.model, frozen=True))
+        return models[0]
+
+    return base

@@ -1,0 +1,172 @@
+"""Which methods there are, what each needs, and how one is run by name or from a file."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soundness.errors import SettingError, near
+from soundness.tasks.base import Task
+from soundness.training.common import RECORD, About, Progress, Settings
+
+if TYPE_CHECKING:
+    from soundness.training.monitor import SoundnessMonitor
+
+__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "read_config", "train"]
+
+METHODS: dict[str, str] = {
+    name: f"soundness.training.{name}"
+    for name in ("sft", "cpt", "rlvr", "rlsf", "rlag", "cft", "sdft", "curriculum", "gain")
+}
+"""Method -> the module that holds its ABOUT, its Config and its train."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a training run would take, from one step of it."""
+
+    num_examples: int
+    """Examples to learn from."""
+    num_steps: int
+    """Optimiser steps in all."""
+    seconds_per_step: float
+    """As measured on the one step."""
+    memory: float
+    """Most memory held, bytes."""
+    loss: float
+    """Loss of the one step."""
+
+    @property
+    def seconds(self) -> float:
+        """Expected time, loading excluded."""
+        return self.num_steps * self.seconds_per_step
+
+
+def load_method(name: str) -> Any:
+    """Return the module of a method. Raises SettingError for an unknown name."""
+    if name not in METHODS:
+        raise SettingError(f"there is no training method {name!r}{near(name, METHODS)}; there are {', '.join(METHODS)}")
+    return import_module(METHODS[name])
+
+
+def about(name: str) -> About:
+    """Return what a method is, in words."""
+    found: About = load_method(name).ABOUT
+    return found
+
+
+def read_config(name: str, file: Path | str | None = None, values: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    """Return the configuration of a method and the common settings that a TOML file gives.
+
+    The file holds the method's own options at its top level, common settings in a table `[settings]` and options for the trainer
+    itself in `[trainer]`. `values` override the file's own options. Raises SettingError for what cannot be read or is not known.
+    """
+    kind = load_method(name).Config
+    given: dict[str, Any] = {}
+    if file is not None:
+        try:
+            given = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingError(f"cannot read {file}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingError(f"{file} is not TOML: {error}") from error
+    common = given.pop("settings", {})
+    trainer = given.pop("trainer", {})
+    if not isinstance(common, dict) or not isinstance(trainer, dict):
+        raise SettingError(f"{file}: settings and trainer are tables: write [settings] and [trainer]")
+    if trainer:
+        common["trainer"] = trainer
+    _check_keys(f"{file}, [settings]", common, Settings)
+    return build_config(kind, {**given, **(values or {})}, where=str(file or name)), common
+
+
+def build_config(kind: Any, values: Mapping[str, Any], *, where: str) -> Any:
+    """Return the dataclass `kind` filled with `values`, tables into its dataclasses, lists into tuples."""
+    _check_keys(where, values, kind)
+    filled: dict[str, Any] = {}
+    for one in fields(kind):
+        if one.name not in values:
+            continue
+        value = values[one.name]
+        default = one.default_factory() if callable(one.default_factory) else one.default
+        wanted = type(default)
+        if is_dataclass(default):
+            value = build_config(wanted, value, where=f"{where}, [{one.name}]")
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        elif wanted in (int, float, bool, str) and type(value) is not wanted:
+            raise SettingError(f"{where}: {one.name} wants {_KINDS[wanted]}, and it is {value!r}")
+        filled[one.name] = value
+    return kind(**filled)
+
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _check_keys(where: str, values: Mapping[str, Any], kind: Any) -> None:
+    if not isinstance(values, Mapping):
+        raise SettingError(f"{where}: a table was wanted, and it is {values!r}")
+    known = [one.name for one in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise SettingError(f"{where}: there is no option {name!r}{near(name, known)}; there are {', '.join(known)}")
+
+
+def train(
+    method: str,
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Any = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out`, which holds `model` tuned on `task` by `method`.
+
+    `config` is the method's own `Config`, or its options by name. Raises a SoundnessError for whatever the user can mend.
+    """
+    module = load_method(method)
+    if isinstance(config, Mapping):
+        config = build_config(module.Config, config, where=method)
+    folder: Path = module.train(
+        model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
+    )
+    return folder
+
+
+def dry_run(method: str, model: str, task: Task | str, *, config: Any = None, settings: Settings | None = None) -> DryRun:
+    """Return what training would take: the data are checked, the model is loaded, one step is done and thrown away."""
+    import json
+    import math
+
+    from soundness.training.common import peak_memory
+
+    settings = settings or Settings()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = train(
+            method,
+            model,
+            task,
+            out=Path(scratch) / "dry-run",
+            config=config,
+            settings=replace(settings, max_steps=1, report_to="none"),
+        )
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    per_step = settings.batch_size / record.get("completions_per_example", 1)
+    planned = math.ceil(math.ceil(record["num_examples"] / per_step) * settings.epochs)
+    return DryRun(
+        num_examples=record["num_examples"],
+        num_steps=settings.max_steps or planned,
+        seconds_per_step=record["seconds"] / max(1, record["num_steps"]),
+        memory=peak_memory(),
+        loss=record["losses"][-1],
+    )

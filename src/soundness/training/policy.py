@@ -1,0 +1,272 @@
+"""What the methods that learn from their own samples share: prompts as an audit shows them, rewards, and what is watched.
+
+GRPO and RLOO are TRL's. Its trainers tokenise prompts themselves; here they are given the ids that an audit would show, so that what
+is rewarded is what is later measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from soundness.errors import ModelError, SettingError, TaskError
+from soundness.records import Finish, Generation, Problem
+from soundness.tasks.base import Task
+from soundness.training.common import Session
+
+__all__ = ["Completion", "Policy", "Reward", "fit_policy", "hacking_words", "preflight", "rows_of"]
+
+LEARNING_RATES = {"lora": 1e-5, "full": 1e-6, "bias": 1e-3, "prompt": 1e-3}
+
+_PATIENCE = 20
+"""Steps in a row without any difference between rewards, after which training gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How completions are drawn and learned from."""
+
+    algorithm: Literal["grpo", "rloo"] = "grpo"
+    """grpo: advantages within the group, scaled by its spread; rloo: against the mean of the others."""
+    num_generations: int = 8
+    """Completions per problem."""
+    max_tokens: int = 256
+    """Longest completion; one that reaches it counts as cut off."""
+    temperature: float = 1.0
+    """Of the draws."""
+    beta: float = 0.0
+    """Weight of the divergence from the base, per token."""
+    preflight: int = 4
+    """Problems tried before training, to see that rewards differ at all; 0 to skip."""
+
+
+class Completion(Protocol):
+    """One completion as a reward sees it."""
+
+    problem: Problem
+    text: str
+    ids: tuple[int, ...]
+    finish: Finish
+
+
+@dataclass(frozen=True, slots=True)
+class _Completion:
+    problem: Problem
+    text: str
+    ids: tuple[int, ...]
+    finish: Finish
+
+    @property
+    def generation(self) -> Generation:
+        """Its ids as an audit's sampler gives them."""
+        return Generation(self.ids, self.finish)
+
+
+Reward = Callable[[Sequence[Any]], list[float | None]]
+"""Completions (whole groups) in, one number each out, None where nobody can say."""
+
+
+def rows_of(task: Task, instruction: str | None) -> tuple[Task, dict[str, list[str]]]:
+    """Return the task as it is put to the model, and one row per problem: `prompt` (the message) and `problem_id`.
+
+    Raises TaskError where a problem has no reference answer.
+    """
+    lacking = [problem.id for problem in task.problems if problem.answer is None]
+    if lacking:
+        raise TaskError(
+            f"rewards need a reference answer, and {len(lacking)} of the {len(task.problems)} problems of {task.name} have none "
+            f"(the first is {lacking[0]!r}): leave them out, or use rlsf, which needs none"
+        )
+    asked = task if instruction is None else replace(task, instruction=instruction)
+    problems = asked.problems
+    return asked, {"prompt": [asked.message(one) for one in problems], "problem_id": [one.id for one in problems]}
+
+
+def cut(ids: Sequence[int], stops: Sequence[int]) -> tuple[tuple[int, ...], Finish]:
+    """Return completion ids without the token that ended them, and why they ended.
+
+    >>> cut([5, 6, 2, 2], [2]), cut([5, 6], [2])
+    (((5, 6), 'stop'), ((5, 6), 'length'))
+    """
+    end = next((place for place, token in enumerate(ids) if token in stops), None)
+    return (tuple(ids), "length") if end is None else (tuple(ids[:end]), "stop")
+
+
+def fit_policy(
+    run: Session,
+    task: Task,
+    rows: Mapping[str, list[str]],
+    policy: Policy,
+    rewards: Mapping[str, Reward],
+    *,
+    weights: Sequence[float] | None = None,
+    watch: Callable[[Sequence[Any]], Mapping[str, float]] | None = None,
+    network: Any = None,
+    **own: Any,
+) -> Any:
+    """Train the policy and return the trainer. `rewards` are summed by `weights`; `watch` gives further values for the log.
+
+    Raises SettingError where batch and group do not fit, ModelError where rewards never differ.
+    """
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+    from soundness.models.transformers import quiet, render_prompt
+
+    settings = run.settings
+    if settings.batch_size % policy.num_generations:
+        raise SettingError(
+            f"batch_size counts completions and must hold whole groups: {settings.batch_size} is no multiple of "
+            f"num_generations={policy.num_generations}"
+        )
+    _check_room(run, task, policy)
+    stops, tokenizer, problems = run.stops, run.tokenizer, task.by_id
+
+    def completions_of(completion_ids: Sequence[Sequence[int]], problem_id: Sequence[str]) -> list[_Completion]:
+        found = []
+        for ids, name in zip(completion_ids, problem_id, strict=True):
+            kept, finish = cut(ids, stops)
+            text = tokenizer.decode(list(kept), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            found.append(_Completion(problems[name], text, kept, finish))
+        return found
+
+    def paid(name: str, reward: Reward, first: bool) -> Any:
+        def function(completion_ids: Any, problem_id: Any, log_metric: Any = None, **_: Any) -> list[float | None]:
+            made = completions_of(completion_ids, problem_id)
+            if first and watch is not None and log_metric is not None:
+                for label, value in watch(made).items():
+                    log_metric(label, value)
+            return reward(made)
+
+        function.__name__ = name
+        return function
+
+    class NothingToLearn(TrainerCallback):
+        in_a_row = 0
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+            if logs is None or "frac_reward_zero_std" not in logs:
+                return
+            self.in_a_row = self.in_a_row + 1 if logs["frac_reward_zero_std"] == 1 else 0
+            if self.in_a_row >= _PATIENCE:
+                raise ModelError(
+                    f"for {_PATIENCE} steps in a row all completions of a problem earned the same (reward {logs.get('reward')}), so "
+                    "there is nothing to learn: use easier or harder problems, more generations, or another reward"
+                )
+
+    trainer_class, config_class = (RLOOTrainer, RLOOConfig) if policy.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
+
+    class AuditPrompts(trainer_class):  # type: ignore[misc, valid-type]
+        """TRL's trainer, with prompts tokenised as an audit does."""
+
+        def _tokenize_prompts(self, prompts: list[str]) -> Any:
+            return [list(render_prompt(tokenizer, prompt).ids) for prompt in prompts], None, {}
+
+    special: dict[str, Any] = {}
+    if policy.algorithm == "grpo":
+        special = {"loss_type": "grpo", "scale_rewards": "group"}
+    arguments = run.arguments(
+        config_class,
+        num_generations=policy.num_generations,
+        max_completion_length=policy.max_tokens,
+        temperature=policy.temperature,
+        beta=policy.beta,
+        reward_weights=list(weights) if weights is not None else None,
+        learning_rate=run.learning_rate(LEARNING_RATES),
+        remove_unused_columns=False,
+        **{**special, **own},
+    )
+    run.record.update(num_examples=len(rows["prompt"]), completions_per_example=policy.num_generations)
+    with quiet():
+        trainer = AuditPrompts(
+            model=network if network is not None else run.network,
+            reward_funcs=[paid(name, reward, i == 0) for i, (name, reward) in enumerate(rewards.items())],
+            args=arguments,
+            train_dataset=Dataset.from_dict(dict(rows)),
+            processing_class=run.padded,
+            peft_config=run.adapter() if network is None else None,
+        )
+    with _own_stops(trainer, stops):
+        run.callbacks.append(NothingToLearn())
+        return run.fit(trainer)
+
+
+@contextmanager
+def _own_stops(trainer: Any, stops: Sequence[int]) -> Iterator[None]:
+    """Let the trainer end completions where an audit ends them."""
+    trainer.eos_token_ids = list(stops)
+    if getattr(trainer, "generation_config", None) is not None:
+        trainer.generation_config.eos_token_id = list(stops)
+    yield
+
+
+def _check_room(run: Session, task: Task, policy: Policy) -> None:
+    from soundness.models.transformers import render_prompt
+
+    longest = max(len(render_prompt(run.tokenizer, task.message(problem)).ids) for problem in task.problems)
+    if run.context is not None and longest + policy.max_tokens > run.context:
+        raise SettingError(
+            f"the longest prompt has {longest} tokens and a completion up to {policy.max_tokens}, together more than the "
+            f"{run.context} that the model can read: use max_tokens={max(1, run.context - longest)} or shorter problems"
+        )
+
+
+def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says: Callable[[Sequence[Any]], str]) -> None:
+    """Try a few problems before training; raise ModelError where every completion earns the same.
+
+    `says` adds what is known of the completions to the message.
+    """
+    from soundness.training.live import LiveModel
+
+    if not policy.preflight:
+        return
+    model = LiveModel(run.network, run.tokenizer)
+    problems = task.problems[: policy.preflight]
+    made: list[_Completion] = []
+    for problem in problems:
+        prompt = model.render(task.message(problem))
+        for generation in model.generate(
+            [prompt.ids] * policy.num_generations,
+            max_tokens=policy.max_tokens,
+            temperature=policy.temperature,
+            keys=[f"preflight/{run.settings.seed}/{problem.id}/{i}" for i in range(policy.num_generations)],
+        ):
+            made.append(_Completion(problem, model.decode(generation.ids), generation.ids, generation.finish))
+    earned = reward(made)
+    groups = [earned[i : i + policy.num_generations] for i in range(0, len(earned), policy.num_generations)]
+    if all(len({one for one in group if one is not None}) <= 1 for group in groups):
+        raise ModelError(
+            f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned the same "
+            f"({', '.join(sorted({str(one) for one in earned}))}). {says(made)} Train with sft first, choose other problems or another "
+            "reward, or pass preflight=0 to try all the same"
+        )
+
+
+def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float], last: Mapping[str, float]) -> str | None:
+    """Return a sentence where the reward rose while a held-out measure of the monitor fell, or None.
+
+    The reward is compared over the first and last fifth of the steps; a measure fell where it lost a tenth of its first value.
+
+    >>> steps = [{"reward": 0.1}] * 5 + [{"reward": 0.9}] * 5
+    >>> hacking_words(steps, {"soundness/filler_reliance": 0.8}, {"soundness/filler_reliance": 0.2})
+    'The reward rose from 0.10 to 0.90 while filler_reliance fell from 0.80 to 0.20: the reward may be hacked, do not trust it alone.'
+    """
+    rewards = [float(entry["reward"]) for entry in history if isinstance(entry.get("reward"), (int, float))]
+    if len(rewards) < 5:
+        return None
+    part = max(1, len(rewards) // 5)
+    first, final = sum(rewards[:part]) / part, sum(rewards[-part:]) / part
+    held_out = ("filler_reliance", "swap_reliance", "paraphrase_reliance")
+    fell = [
+        f"{name} fell from {base[key]:.2f} to {last[key]:.2f}"
+        for name in held_out
+        if (key := f"soundness/{name}") in base and key in last and base[key] > 0 and last[key] < 0.9 * base[key]
+    ]
+    if final <= first or not fell:
+        return None
+    return (
+        f"The reward rose from {first:.2f} to {final:.2f} while {' and '.join(fell)}: the reward may be hacked, do not trust it alone."
+    )

@@ -1,0 +1,113 @@
+"""Reinforcement learning with verifiable rewards: the answer is checked, the reasoning is not.
+
+Three published rewards (see `soundness.training.rewards`) with TRL's GRPO or RLOO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from soundness.tasks.base import Task
+from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.policy import Policy, Reward, fit_policy, hacking_words, preflight, rows_of
+from soundness.training.rewards import INSTRUCTIONS, check_scheme, phase_shares, read_format, reward_of
+
+if TYPE_CHECKING:
+    from soundness.training.monitor import SoundnessMonitor
+
+__all__ = ["ABOUT", "Config", "correctness", "train", "watch_of"]
+
+ABOUT = About(
+    name="rlvr",
+    title="reinforcement learning with verifiable rewards",
+    papers=("2505.17952 (AlphaMed)", "2502.19655 (Med-RLVR)", "2412.18925 (HuatuoGPT-o1)"),
+    needs="a reference answer per problem, and a model that is right now and then",
+    cost="num_generations completions per problem and step: about 10 to 50 times sft",
+    when="answers can be checked and nobody has written the reasoning down",
+    differs=(
+        "PPO is replaced by GRPO or RLOO, which need no value model",
+        "GRPO in its textbook form (mean per completion, scaled by the group's spread), not TRL's default dapo",
+        "answers are graded by value and by option, never by substring; the answer block holds an 'Answer:' line",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What rlvr adds to the common settings."""
+
+    scheme: Literal["binary", "format", "huatuo"] = "binary"
+    """Which reward is paid."""
+    anchored: bool = True
+    """Whether only white space may stand before the thinking; without it the published exploit of phase 5 is possible."""
+    policy: Policy = field(default_factory=Policy)
+    """How completions are drawn and learned from."""
+
+
+def train(
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out`, which holds `model` trained to earn the reward of `config.scheme`."""
+    config, settings = config or Config(), settings or Settings()
+    check_scheme(config.scheme)
+    session = open_session(
+        "rlvr", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    )
+    with session as run:
+        asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
+        reward = correctness(config.scheme, config.anchored)
+        preflight(run, asked, config.policy, reward, says=lambda made: _formats(made, config))
+        run.describe(config)
+        fit_policy(run, asked, rows, config.policy, {"reward": reward}, watch=watch_of(config.scheme, config.anchored))
+        note_hacking(run)
+    return Path(out).expanduser()
+
+
+def correctness(scheme: str, anchored: bool) -> Reward:
+    """Return the reward function of a scheme."""
+
+    def reward(made: Sequence[Any]) -> list[float | None]:
+        return [reward_of(one.text, one.finish, one.problem, scheme, anchored=anchored) for one in made]
+
+    return reward
+
+
+def watch_of(scheme: str, anchored: bool) -> Any:
+    """Return what gives the log its shares: Med-RLVR's six phases, and how many completions are cut off or short."""
+
+    def watch(made: Sequence[Any]) -> Mapping[str, float]:
+        markup = "huatuo" if scheme == "huatuo" else "format"
+        shares = phase_shares([(one.text, one.finish, one.problem) for one in made], markup=markup, anchored=anchored)
+        if scheme == "binary":  # asks for no format, so only what does not depend on one means something
+            shares = {"phase/cut_off": shares["phase/cut_off"]}
+        bare = [len([line for line in one.text.splitlines() if line.strip()]) <= 1 for one in made]
+        return {**shares, "phase/answer_alone": sum(bare) / len(bare)}
+
+    return watch
+
+
+def note_hacking(run: Session) -> None:
+    """Put a sentence into the record where the reward rose and a held-out measure of the monitor fell."""
+    if run.monitor is None or run.monitor.reference is None or not run.monitor.looks:
+        return
+    base, last = (run.monitor.values(one) for one in (run.monitor.reference, run.monitor.looks[-1]))
+    words = hacking_words(run.record.get("history", ()), base, last)
+    if words is not None:
+        run.record["warning"] = words
+
+
+def _formats(made: Sequence[Any], config: Config) -> str:
+    if config.scheme == "binary":
+        return ""
+    valid = sum(read_format(one.text, markup=config.scheme, anchored=config.anchored).valid for one in made)
+    return f"{valid} of the {len(made)} completions have the format that the reward {config.scheme} asks for."

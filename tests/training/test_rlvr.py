@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soundness.errors import ModelError, RunError, SettingError, TaskError
+from soundness.tasks.base import Task
+from soundness.training import gain, rlvr
+from soundness.training.common import Settings, TrainingStep
+from soundness.training.policy import Policy, cut, hacking_words
+
+SETTINGS = Settings(batch_size=8, max_steps=6, learning_rate=3e-2, device="cpu", lora_rank=4)
+POLICY = Policy(num_generations=8, max_tokens=24, preflight=2)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "training.json").read_text())
+
+
+def heads(task: Task) -> Task:
+    return replace(task, problems=task.problems[:6])
+
+
+@pytest.fixture(scope="module")
+def plain(coin_model: Path, coin_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("rlvr") / "out"
+    config = rlvr.Config(policy=POLICY)
+    return rlvr.train(str(coin_model), heads(coin_task), out=out, config=config, settings=SETTINGS)
+
+
+def test_the_reward_rises_and_the_result_is_an_adapter(plain: Path, coin_model: Path) -> None:
+    from soundness.models.load import load_model
+
+    note = record(plain)
+    rewards = [step["reward"] for step in note["history"]]
+    assert len(rewards) == 6
+    assert 0 < rewards[0] < 0.9
+    assert rewards[-1] > rewards[0] + 0.2
+    assert {"phase/cut_off", "phase/answer_alone", "frac_reward_zero_std"} <= set(note["history"][0])
+    tuned, base = load_model(str(plain), device="cpu"), load_model(str(coin_model), device="cpu")
+    assert tuned.fingerprint != base.fingerprint
+
+
+def test_gain_of_no_strength_is_rlvr_step_for_step(plain: Path, coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    config = gain.Config(strength=0.0, policy=POLICY)
+    out = gain.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=SETTINGS)
+    names = ("loss", "reward", "grad_norm", "completions/mean_length")
+    wanted, found = ([[step[name] for name in names] for step in record(folder)["history"]] for folder in (plain, out))
+    assert found == wanted
+    assert all("gain/mean" in step for step in record(out)["history"])
+
+
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+def test_gain_pays_for_steps_that_tell_the_base(coin_model: Path, coin_task: Task, tmp_path: Path, adaptation: Any) -> None:
+    settings = replace(SETTINGS, adaptation=adaptation, learning_rate=1e-2 if adaptation == "lora" else 1e-3, max_steps=2, batch_size=16)
+    config = gain.Config(strength=0.5, policy=POLICY)
+    out = gain.train(str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=settings)
+    assert record(out)["history"][0]["gain/missing"] < 1
+
+
+def test_gains_know_who_tells(coin_model: Path, coin_task: Task) -> None:
+    from soundness.models.load import load_model
+    from soundness.training.policy import _Completion
+
+    model = load_model(str(coin_model), device="cpu")
+    one, zero = coin_task.problems[0], coin_task.problems[7]
+    texts = [(one, "0 + 1 = 1\nAnswer: 1"), (one, "0 + 0 = 0\nAnswer: 0"), (zero, "0 + 0 = 0\nAnswer: 0"), (one, "Answer: 1")]
+    made = [_Completion(problem, text, tuple(model.encode(text)), "stop") for problem, text in texts]
+    made.append(replace(made[0], finish="length"))
+    for null in ("swap", "filler"):
+        told = gain.gains(model, coin_task, made, gain.Config(null=null))
+        assert told[0] > 0.1, null  # the steps lead to the right answer
+        assert told[1] < told[0], null
+        assert told[2] > 0.1, null
+        assert told[3] == 0.0, null  # no steps
+        assert told[4] is None, null  # cut off
+    assert max(x for x in gain.gains(model, coin_task, made, gain.Config(ceiling=0.01)) if x is not None) == 1.0
+    before = gain.gains(model, coin_task, made, gain.Config(count="before_answer"))
+    assert before[0] == 0.0  # its one step states the answer
+
+
+def test_a_killed_run_goes_on(coin_model: Path, coin_task: Task, tmp_path: Path, plain: Path) -> None:
+    settings = replace(SETTINGS, save_every=2)
+    config = rlvr.Config(policy=POLICY)
+
+    def kill(step: TrainingStep) -> None:
+        if step.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings, on_progress=kill)
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.partial" / "checkpoint-4").is_dir()
+    with pytest.raises(RunError, match="unfinished run with another seed"):
+        rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=replace(settings, seed=1))
+    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+    assert record(out)["resumed_from_step"] == 4
+    assert [step["reward"] for step in record(out)["history"]] == [step["reward"] for step in record(plain)["history"]]
+    assert record(out)["losses"] == record(plain)["losses"]
+    assert not list(tmp_path.glob(".*"))
+    assert not list(out.glob("checkpoint-*"))
+
+
+def test_rloo_trains_too(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    config = rlvr.Config(policy=replace(POLICY, algorithm="rloo", num_generations=4, beta=0.05))
+    settings = replace(SETTINGS, max_steps=2)
+    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+    assert len(record(out)["losses"]) == 2
+
+
+def test_accumulating_changes_nothing(coin_model: Path, coin_task: Task, tmp_path: Path, plain: Path) -> None:
+    config = rlvr.Config(policy=POLICY)
+    settings = replace(SETTINGS, accumulate=8, max_steps=2)
+    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+    found, wanted = record(out)["history"][0], record(plain)["history"][0]
+    assert found["reward"] == wanted["reward"]
+    assert found["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-3)
+
+
+# Refused before any time is spent
+
+
+def test_what_cannot_be_learned_is_refused(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    def run(task: Task, config: Any, settings: Settings = SETTINGS) -> Any:
+        return rlvr.train(str(coin_model), task, out=tmp_path / "out", config=config, settings=settings)
+
+    no_gold = replace(coin_task, problems=tuple(replace(one, answer=None) for one in coin_task.problems))
+    with pytest.raises(TaskError, match="need a reference answer, and 8 of the 8"):
+        run(no_gold, rlvr.Config(policy=POLICY))
+    impossible = replace(coin_task, problems=tuple(replace(one, answer="5") for one in coin_task.problems))
+    with pytest.raises(ModelError, match="nothing to learn from: on 2 problems all 8 completions"):
+        run(impossible, rlvr.Config(policy=POLICY))
+    with pytest.raises(ModelError, match="0 of the 16 completions have the format"):
+        run(coin_task, rlvr.Config(scheme="format", policy=POLICY))
+    with pytest.raises(SettingError, match="is no multiple of num_generations=3"):
+        run(coin_task, rlvr.Config(policy=replace(POLICY, num_generations=3)))
+    with pytest.raises(SettingError, match="use max_tokens="):
+        run(coin_task, rlvr.Config(policy=replace(POLICY, max_tokens=250)))
+    with pytest.raises(SettingError, match="has no option 'use_vlm' .did you mean 'use_vllm'"):
+        run(coin_task, rlvr.Config(policy=POLICY), replace(SETTINGS, trainer={"use_vlm": True}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cut_and_words() -> None:
+    assert cut([1, 2, 9, 9], [9]) == ((1, 2), "stop")
+    assert cut([1, 2], [9]) == ((1, 2), "length")
+    rising = [{"reward": i / 10} for i in range(10)]
+    assert hacking_words(rising, {"soundness/swap_reliance": 0.5}, {"soundness/swap_reliance": 0.5}) is None
+    assert "swap_reliance fell from 0.50 to 0.10" in str(
+        hacking_words(rising, {"soundness/swap_reliance": 0.5}, {"soundness/swap_reliance": 0.1})
+    )
+    assert hacking_words(rising[::-1], {"soundness/swap_reliance": 0.5}, {"soundness/swap_reliance": 0.1}) is None
