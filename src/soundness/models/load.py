@@ -52,10 +52,14 @@ def load_model(
         from soundness.models.scripted import load_scripted
 
         return load_scripted(spec)
+    if not spec.strip():
+        raise ModelError("unknown model '': name a folder, a hub name (ORG/NAME), a .gguf file or smollm2")
     base, adapter = _split(spec, trust_remote_code=trust_remote_code)
     source = resolve_source(base)
     if Path(source).is_dir():
         _check_folder(Path(source), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+
+    from safetensors import SafetensorError
 
     from soundness.models.transformers import TransformersModel, pick_device
 
@@ -76,7 +80,7 @@ def load_model(
         raise
     except ImportError as error:
         raise MissingPackage(error.name or "a package", f"loading {spec}") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model {spec!r}: {_first_lines(error)}{_hint(spec)}") from error
     _loaded[key] = model
     model.reader = reader  # type: ignore[assignment]

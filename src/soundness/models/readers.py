@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from soundness.models.packed import gather
+from soundness.models.packed import CannotPack, gather
 from soundness.probes.forest import Forest
 
 __all__ = ["read_cached", "read_plain"]
@@ -22,7 +22,7 @@ def read_cached(module: Any, forest: Forest, *, device: torch.device) -> tuple[n
     """Return (nats, top) of every scored token: each shared stretch is run once and its cache copied at every branching point.
 
     The cache is copied, never cropped, so that sliding windows and recurrent states stay right. Trap: a cache that is used twice
-    without a copy silently grows.
+    without a copy silently grows. Raises `CannotPack` where the model returns no cache.
     """
     nats = np.empty(len(forest.scored.target))
     top = np.empty(len(forest.scored.target), dtype=bool)
@@ -48,9 +48,9 @@ def read_cached(module: Any, forest: Forest, *, device: torch.device) -> tuple[n
                 use_cache=True,
                 logits_to_keep=torch.from_numpy(wanted).to(device),
             )
-            cache = output.past_key_values
+            cache = getattr(output, "past_key_values", None)
             if cache is None:
-                raise ValueError("the model returns no cache")
+                raise CannotPack("it returns no cache of keys and values")
             if len(asked):
                 nats[asked], top[asked] = gather(output.logits[0], row, forest.scored.target[asked])
             for branch in by_attach.get(stop, []):
@@ -94,10 +94,11 @@ def read_plain(
             logits = module(
                 input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device), use_cache=False
             ).logits
+            added = logits.shape[1] - longest  # an adapter's virtual tokens stand in front
             for index, number in enumerate(batch):
                 path = forest.paths[number]  # each path scores the places that are its own
                 asked = by_place[np.searchsorted(sorted_places, path.start) : np.searchsorted(sorted_places, path.stop)]
                 if len(asked):
-                    place = forest.depth[forest.scored.place[asked]]
+                    place = forest.depth[forest.scored.place[asked]] + added
                     nats[asked], top[asked] = gather(logits[index], place, forest.scored.target[asked])
     return nats, top

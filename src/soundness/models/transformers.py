@@ -122,7 +122,15 @@ class _Shared:
                 self.dtype = pick_dtype(None, device, sum(p.numel() for p in skeleton.parameters()))
             else:
                 self.dtype = pick_dtype(dtype, device)
-            self.module = AutoModelForCausalLM.from_pretrained(source, dtype=self.dtype, **options)
+            self.module, found = AutoModelForCausalLM.from_pretrained(
+                source, dtype=self.dtype, output_loading_info=True, **options
+            )
+        if lacking := sorted(found["missing_keys"]):
+            # transformers would go on with random numbers in their place.
+            raise ModelError(
+                f"the weights of {source} are incomplete: {', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''} "
+                "cannot be found in its files; download or save the model again"
+            )
         self.module = self.module.to(device).eval()
         self.device = device
         self.base = self.module  # the module without the PEFT wrapper
@@ -149,13 +157,24 @@ class _Shared:
         self.adapters.append(name)
         return name
 
+    def switched(self, adapter: str | None) -> Any:
+        """Return the module with `adapter` on, or with every adapter off, until another one is asked for."""
+        if not self.adapters:
+            return self.module
+        inner = self.module.base_model
+        if hasattr(inner, "disable_adapter_layers"):  # adapters that only put tokens in front have no layers to switch off
+            (inner.disable_adapter_layers if adapter is None else inner.enable_adapter_layers)()
+        elif adapter is None:
+            return self.base
+        if adapter is not None and self.module.active_adapter != adapter:
+            self.module.set_adapter(adapter)
+        return self.module
+
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[Any]:
         """Give the module with `adapter` switched on, or with every adapter off."""
         if adapter is not None:
-            if self.module.active_adapter != adapter:
-                self.module.set_adapter(adapter)
-            yield self.module
+            yield self.switched(adapter)
         elif self.adapters:
             with self.module.disable_adapter():
                 yield self.module
@@ -276,10 +295,8 @@ class TransformersModel:
 
     @property
     def module(self) -> Any:
-        """The transformers (or PEFT) module; with several adapters in memory, the one of this model is switched on."""
-        if self._adapter is not None and self._shared.module.active_adapter != self._adapter:
-            self._shared.module.set_adapter(self._adapter)
-        return self._shared.module
+        """The transformers (or PEFT) module, with this model's adapter switched on and all others off."""
+        return self._shared.switched(self._adapter)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -422,7 +439,8 @@ class TransformersModel:
             try:
                 return self._read_with(self.reader, forest)
             except CannotPack as error:
-                raise ModelError(f"{self.name} cannot be read packed: {error}; use --reader cached or plain") from error
+                others = "cached or plain" if self.reader == "packed" else "plain"
+                raise ModelError(f"{self.name} cannot be read {self.reader}: {error}; use --reader {others}") from error
         if self._works is None:
             self._works = self._find_reader()
         return self._read_with(self._works, forest)
@@ -434,6 +452,7 @@ class TransformersModel:
                 size = _PASS_TOKENS.get(self.device.type, 4096)
                 return read_packed(module, forest, device=self.device, max_tokens=size, max_scored=_PASS_SCORED)
             if reader == "cached":
+                self._check_adapter()
                 return read_cached(module, forest, device=self.device)
             return read_plain(module, forest, device=self.device, pad=self.pad_id)
 
@@ -446,6 +465,10 @@ class TransformersModel:
             raise CannotPack(f"it has layers of type {', '.join(sorted(unknown))}")
         if not self._shared.base._supports_attention_backend:
             raise CannotPack("its attention does not go through the attention interface")
+        self._check_adapter()
+
+    def _check_adapter(self) -> None:
+        """Raise `CannotPack` for an adapter that adds tokens to every call, so that a text cannot be read piece by piece."""
         adapter = self._shared.module.peft_config[self._adapter] if self._adapter is not None else None
         if adapter is not None and adapter.is_prompt_learning:
             raise CannotPack("its adapter puts virtual tokens in front")

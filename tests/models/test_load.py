@@ -1,0 +1,205 @@
+"""What a specification may say, and what each mistake is answered with: one line, nothing loaded that could run code."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from soundness.errors import ModelError, MissingPackage
+from soundness.models.load import load_model, resolve_source
+from soundness.models.scripted import ScriptedModel
+
+
+def fails(spec, words, **options):
+    with pytest.raises(ModelError, match=words) as caught:
+        load_model(str(spec), **options)
+    assert "\n" not in str(caught.value)
+
+
+def config(folder, **content):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", **content}))
+    return folder
+
+
+def test_scripted_models_need_no_weights():
+    model = load_model("scripted:computes?slip=0.1")
+    assert isinstance(model, ScriptedModel)
+    assert model.module is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("smolm2", "unknown model 'smolm2'.*did you mean 'smollm2'"),
+        ("scripted:computs", "did you mean 'computes'"),
+        ("./nowhere", "unknown model './nowhere'"),
+        ("a/b/c", "unknown model"),
+        ("", "unknown model"),
+    ],
+)
+def test_unknown_names_are_answered_with_near_ones(spec, words):
+    fails(spec, words)
+
+
+def test_near_folders_are_named(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "sft").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    fails("runs/sfft", "did you mean 'sft'")
+
+
+def test_a_hub_name_that_cannot_be_reached_is_a_model_error(monkeypatch):
+    from soundness.models.transformers import TransformersModel
+
+    def unreachable(*arguments, **options):
+        raise OSError("We couldn't connect to\nthe hub")
+
+    monkeypatch.setattr(TransformersModel, "load", unreachable)
+    fails("nobody-here/no-such-model", "cannot load the model 'nobody-here/no-such-model'")
+
+
+def test_a_folder_without_config(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    fails(tmp_path, r"has no config\.json.*found notes\.txt")
+
+
+def test_a_file_is_no_model(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"x")
+    fails(path, "is a file; a model is a folder")
+
+
+def test_a_config_without_weights(tmp_path):
+    fails(config(tmp_path), "no weights")
+
+
+def test_damaged_configuration(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    fails(tmp_path, r"cannot read .*config\.json")
+    (tmp_path / "config.json").write_text("[]")
+    fails(tmp_path, "JSON object")
+
+
+class Bomb:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_pickled_weights_are_refused_and_not_opened(tmp_path):
+    import torch
+
+    folder = config(tmp_path / "model")
+    torch.save(Bomb(tmp_path / "exploded"), folder / "pytorch_model.bin")
+    fails(folder, r"pickled weights only \(pytorch_model\.bin\).*--allow-pickle")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_code_of_a_models_own_is_refused_and_not_run(tmp_path):
+    folder = config(tmp_path / "model", auto_map={"AutoModelForCausalLM": "modeling_own.Own"})
+    (folder / "modeling_own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (folder / "model.safetensors").write_bytes(b"")
+    fails(folder, r"runs code of its own \(auto_map in config\.json\).*--trust-remote-code")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickles_are_loaded_where_they_are_allowed(tiny, tmp_path):
+    import shutil
+
+    import torch
+
+    source = tiny.folder("llama")
+    folder = shutil.copytree(source, tmp_path / "pickled")
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    fails(folder, "--allow-pickle")
+    model = load_model(str(folder), dtype="float32", device="cpu", allow_pickle=True)
+    assert model.fingerprint == tiny.load("llama").fingerprint
+
+
+def test_an_adapter_without_safetensors(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "smollm2"}))
+    (tmp_path / "adapter_model.bin").write_bytes(b"x")
+    for spec in (str(tmp_path), f"smollm2+{tmp_path}"):
+        fails(spec, r"no adapter_model\.safetensors \(found adapter_config\.json, adapter_model\.bin\)")
+
+
+def test_what_follows_the_plus_has_to_be_an_adapter(tmp_path):
+    fails(f"smollm2+{tmp_path}", r"holds no adapter_config\.json")
+
+
+def test_an_adapter_that_names_no_base(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    fails(tmp_path, re.escape(f"names no base model; write the specification as BASE+{tmp_path}"))
+
+
+def test_a_missing_gguf_file_is_answered_with_a_near_one(tmp_path):
+    (tmp_path / "model-q4.gguf").write_bytes(b"GGUF")
+    fails(tmp_path / "model-q5.gguf", "there is no GGUF file .*did you mean 'model-q4.gguf'")
+
+
+def test_damaged_weights_are_a_model_error(tiny, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(tiny.folder("llama"), tmp_path / "damaged")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    fails(folder, "cannot load the model", dtype="float32", device="cpu")
+
+
+def test_weights_that_are_missing_are_not_made_up(tiny, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(tiny.folder("llama"), tmp_path / "partial")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    fails(folder, "are incomplete: .*up_proj", dtype="float32", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dtype": "float99"}, "unknown dtype 'float99'"),
+        ({"device": "cuda:77"}, "device 'cuda:77' cannot be used here"),
+        ({"device": "toaster"}, "device 'toaster' cannot be used here"),
+        ({"reader": "pakced"}, "unknown reader 'pakced'.*did you mean 'packed'"),
+    ],
+)
+def test_options_that_make_no_sense(tiny, options, words):
+    fails(tiny.folder("llama"), words, **options)
+
+
+def test_one_base_in_memory_serves_equal_specifications(tiny):
+    folder = str(tiny.folder("llama", name="shared"))
+    one, two = (load_model(folder, dtype="float32", device="cpu") for _ in range(2))
+    assert one.module is two.module
+    assert load_model(folder, dtype="bfloat16", device="cpu").module is not one.module
+
+
+def test_a_source_is_a_folder_or_a_hub_name(tiny):
+    folder = tiny.folder("llama")
+    assert resolve_source(str(folder)) == str(folder.resolve())
+    assert resolve_source("org/name") == "org/name"
+
+
+def test_a_package_that_is_needed_and_absent_gives_the_pip_line(tiny, monkeypatch):
+    from soundness.models.transformers import TransformersModel
+
+    def absent(*arguments, **options):
+        raise ImportError("No module named 'tiktoken'", name="tiktoken")
+
+    monkeypatch.setattr(TransformersModel, "load", absent)
+    with pytest.raises(MissingPackage, match="pip install tiktoken"):
+        load_model(str(tiny.folder("llama")))
