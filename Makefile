@@ -6,7 +6,9 @@ STAMP := $(VENV)/.ready
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test check bench slow clean
+AXE := build/browser/node_modules/axe-core/axe.min.js
+
+.PHONY: setup demo browser test check bench slow clean
 
 setup: $(STAMP)
 
@@ -19,7 +21,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/soundness demo
 
-test: setup check
+# What the page's tests drive: Debian's Chromium, and the accessibility rules of axe-core. Where neither can be had they skip.
+browser:
+	command -v chromium >/dev/null || { command -v apt-get >/dev/null && \
+		{ apt-get install -y chromium || { apt-get update && apt-get install -y chromium; }; } >/dev/null; } \
+		|| echo "no Chromium and no way to install it: the browser tests will skip"
+	test -f $(AXE) || { command -v npm >/dev/null && npm install --silent --no-save --prefix build/browser axe-core@4.14.1; } \
+		|| echo "no axe-core and no npm: the accessibility test will skip"
+
+test: setup check browser
 	$(BIN)/python -m pytest -m 'not slow'
 
 slow: setup

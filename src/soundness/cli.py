@@ -1,7 +1,8 @@
 """The command line: a thin door. Each command parses, calls one function of the library and prints what came back.
 
-Exit codes: 0 done (for `audit`: whatever the verdict), 2 a command that cannot be parsed, 3 an error that the message explains,
-130 interrupted (what was computed is kept; the same command goes on).
+Exit codes: 0 done (for `audit`: whatever the verdict), 3 an error that the message explains, a command that cannot be parsed
+included, 130 interrupted (what was computed is kept; the same command goes on). `gate` alone also has 1 (hollowed or lost) and 2
+(insufficient evidence); no error ever ends in those two.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from soundness.audit import Progress
+    from soundness.interchange.traces import Imported
 
 __all__ = ["app", "main"]
 
@@ -33,6 +35,10 @@ train_app = typer.Typer(
     help="Train a model; the result is audited like any other.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(train_app, name="train")
+import_app = typer.Typer(help="Traces from other harnesses.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(import_app, name="import")
+export_app = typer.Typer(help="Runs for other viewers.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(export_app, name="export")
 organisms_app = typer.Typer(
     help="Tiny models with a known history, shipped as organism:NAME.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -77,6 +83,7 @@ def audit(
     dtype: Dtype = None,
     device: Device = None,
     reader: ReaderName = "auto",
+    noise_floor: Annotated[bool, typer.Option("--noise-floor/--no-noise-floor", help="Hold the base against itself.")] = True,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with an existing run, or refuse to.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost here, and stop.")] = False,
     trust_remote_code: Trust = False,
@@ -111,14 +118,15 @@ def audit(
         from soundness.report.terminal import print_cost
 
         with _progress(console, quiet) as told:
-            cost = estimate_cost(base, tuned, problems, on_progress=told, **options)
+            # The floor at temperature 0 is a fixed number of problems, which must not be scaled up with the others.
+            cost = estimate_cost(base, tuned, problems, on_progress=told, noise_floor=noise_floor and bool(temperature), **options)
         print_cost(cost, console)
         return
     from soundness.audit import audit as run_audit
     from soundness.report.terminal import print_run
 
     with _progress(console, quiet) as told:
-        run = run_audit(base, tuned, problems, out=out, on_progress=told, **options)
+        run = run_audit(base, tuned, problems, out=out, noise_floor=noise_floor, on_progress=told, **options)
     print_run(run, console)
 
 
@@ -209,6 +217,99 @@ def make_organisms(
     console.print(f"kept in {out}; load one as {out}/NAME")
 
 
+@app.command()
+def gate(
+    run: Annotated[Path, typer.Argument(help="Run folder of a finished audit.")],
+    fail_on: Annotated[str, typer.Option(help="Words that fail: hollowed, lost, insufficient.")] = "hollowed,lost",
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there, one test case per tuned model.")] = None,
+) -> None:
+    """Turn verdicts into an exit code: 0 sound, 1 hollowed (or lost), 2 insufficient evidence, 3 error."""
+    from soundness.report.gate import gate as decide
+    from soundness.report.gate import junit as as_junit
+    from soundness.report.gate import parse_fail_on, write_junit
+    from soundness.runs.folder import open_run
+
+    opened = open_run(run)
+    found = decide(opened, parse_fail_on(fail_on))
+    if junit is not None:
+        write_junit(junit, as_junit(found, opened))
+    for verdict in found.verdicts:
+        mark = "FAIL" if verdict.tuned in found.failed else "    "
+        typer.echo(f"{mark} {verdict.tuned}: {verdict.word.value}. {verdict.sentence}")
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def power(
+    metric: Annotated[str, typer.Option(help="Metric whose change shall be seen.")] = "info_gain",
+    detect: Annotated[float, typer.Option(help="Smallest mean change that matters, in the metric's unit.")] = 0.3,
+    run: Annotated[Path | None, typer.Option(help="Plan from this run folder.")] = None,
+    sd: Annotated[float | None, typer.Option(help="Plan from this standard deviation of paired differences.")] = None,
+    task: Annotated[str | None, typer.Option(help="Plan from a pilot on this task.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model of the pilot.")] = None,
+    tuned: Annotated[list[str] | None, typer.Option(help="Tuned model of the pilot, or of the run.")] = None,
+    pilot: Annotated[int, typer.Option(help="Problems in the pilot.", min=5)] = 30,
+    samples: Annotated[int | None, typer.Option(help="With --run: plan for so many samples a problem.", min=1)] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Say how many problems show a change of a given size with 80 % power at alpha .05, paired by problem."""
+    from soundness.power import plan_from_pilot, plan_from_run, plan_from_sd
+
+    console = _console()
+    if sum(way is not None for way in (run, sd, base)) != 1:
+        raise SettingError("give one of --run FOLDER, --sd NUMBER, or a pilot: --task TASK --base MODEL --tuned MODEL")
+    if sd is not None:
+        plan = plan_from_sd(metric, detect, sd)
+    elif run is not None:
+        plan = plan_from_run(run, metric, detect, tuned=tuned[0] if tuned else None, samples=samples)
+    else:
+        from soundness.tasks.base import load_task
+
+        if task is None:
+            raise SettingError("a pilot needs a task: --task FILE, hub:NAME or a world")
+        problems = load_task(task, limit=pilot, seed=seed)
+        with _progress(console, quiet) as told:
+            plan = plan_from_pilot(str(base), tuned or [], problems, metric, detect, on_progress=told)
+    unit = "" if plan.unit == "fraction" else f" {plan.unit}"
+    console.print(f"{plan.problems:,} problems show a mean change of {plan.effect:g}{unit} in {plan.metric}", style="bold")
+    console.print(f"standard deviation of the paired difference {plan.sd:.3g}{unit} ({plan.grounds})")
+    console.print("smallest change seen: " + "; ".join(f"{least:.3g}{unit} with {n:,}" for n, least in plan.table))
+    console.print(plan.assumption, style="dim")
+
+
+@app.command()
+def metrics(name: Annotated[str | None, typer.Argument(help="One metric or family; all if left out.")] = None) -> None:
+    """Explain every metric: what it says, what it does not, sign, unit, cost, source."""
+    from soundness.report.docs import print_metrics
+
+    print_metrics(name, _console())
+
+
+@app.command()
+def validate(
+    out: Annotated[Path, typer.Option(help="Folder for validation.json, the tables and the pictures.")],
+    scale: Annotated[str, typer.Option(help="small: half a minute; full: what the documentation shows.")] = "full",
+    data: Annotated[Path | None, typer.Option(help="Folder of labelled chains; ../shared/data if left out.")] = None,
+    scorer: Annotated[str, typer.Option(help="Model that reads the labelled chains.")] = "smollm2",
+    labelled: Annotated[bool, typer.Option("--labelled/--no-labelled", help="Read the labelled chains.")] = True,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Prove the instrument on planted models: dial, broken models, false alarms, coverage, operators, labelled chains."""
+    from soundness.report.validation import validation_markdown
+    from soundness.validation import validate as run_validation
+
+    console = _console()
+    with _progress(console, quiet) as told:
+        found = run_validation(
+            out, scale=scale, seed=seed, workers=workers, data=data, scorer=scorer, labelled=labelled, on_progress=told
+        )
+    console.print(validation_markdown(found), markup=False)
+    console.print(f"kept in {out}", style="dim")
+
+
 @train_app.command("sft")
 def train_sft(
     model: Annotated[str, typer.Option(help="Model to tune.")],
@@ -255,6 +356,88 @@ def train_sft(
             **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
         )
     console.print(f"kept in {folder}; compare it with: soundness audit {model} {folder} --task TASK --out RUN")
+
+
+@app.command("report")
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    out: Annotated[Path | None, typer.Option(help="The page; report.html in the run folder if left out.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the page's data as JSON instead.")] = None,
+) -> None:
+    """Write a run's report: one HTML file with verdicts, measures, curves, flips and chains."""
+    from soundness.report.page import write_page, write_view
+    from soundness.runs.folder import open_run
+
+    if json_out is not None:
+        typer.echo(f"wrote {write_view(open_run(run), json_out)}")
+        return
+    path = write_page(open_run(run), out)
+    typer.echo(f"wrote {path}")
+    if open_page:
+        typer.launch(path.resolve().as_uri())
+
+
+@app.command("show")
+def show(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    problem: Annotated[str, typer.Argument(help="Id of a problem, as the report lists it.")],
+    by: Annotated[str, typer.Option(help="Who reads: self (each model its own chains) or base.")] = "self",
+) -> None:
+    """Print the chains that every model wrote for one problem, each step with its information gain."""
+    from soundness.report.show import print_problem
+    from soundness.runs.folder import open_run
+
+    if by not in ("self", "base"):
+        raise SettingError(f"--by is {by!r}; use self or base")
+    print_problem(open_run(run), problem, _console(), reader=by)
+
+
+@import_app.command("lm-eval")
+def import_lm_eval(
+    samples: Annotated[list[Path], typer.Argument(help="samples_*.jsonl files of lm-eval --log_samples.")],
+    out: Annotated[Path, typer.Option(help="Folder for traces.jsonl.")],
+    model: Annotated[str | None, typer.Option(help="Name of the writer; what the results file says if left out.")] = None,
+) -> None:
+    """Make traces of lm-eval samples, ready for `soundness score`."""
+    from soundness.interchange.lm_eval import import_lm_eval as read
+    from soundness.interchange.traces import write_traces
+
+    _say_imported(imported := read(samples, model=model), write_traces(imported, out))
+
+
+@import_app.command("inspect")
+def import_inspect(
+    logs: Annotated[list[Path], typer.Argument(help="Inspect .eval (or .json) logs.")],
+    out: Annotated[Path, typer.Option(help="Folder for traces.jsonl.")],
+    model: Annotated[str | None, typer.Option(help="Name of the writer; what the log says if left out.")] = None,
+) -> None:
+    """Make traces of Inspect logs, ready for `soundness score`."""
+    from soundness.interchange.inspect_log import import_inspect as read
+    from soundness.interchange.traces import write_traces
+
+    _say_imported(imported := read(logs, model=model), write_traces(imported, out))
+
+
+@export_app.command("inspect")
+def export_inspect(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the logs.")],
+) -> None:
+    """Write one Inspect log per model of a run."""
+    from soundness.interchange.inspect_log import export_inspect as write
+    from soundness.runs.folder import open_run
+
+    for path in write(open_run(run), out):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"look at them with: inspect view --log-dir {out}")
+
+
+def _say_imported(imported: Imported, path: Path) -> None:
+    typer.echo(f"wrote {len(imported.rows)} traces to {path}")
+    for line in imported.account:
+        typer.echo(f"note: {line}")
+    typer.echo(f"score them with: soundness score {path} --scorer MODEL --out RUN")
 
 
 def _loading(
@@ -309,12 +492,22 @@ def _progress(console: Console, quiet: bool) -> Any:
 def main() -> None:
     """Run the command line; a user's mistake ends in one line on standard error, never in a traceback."""
     try:
-        app(standalone_mode=False)
+        # Outside standalone mode an exit code comes back instead of being raised.
+        sys.exit(app(standalone_mode=False) or 0)
     except SoundnessError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+    except typer.TyperException as error:
+        typer.echo(f"error: {error.format_message()}", err=True)
+        sys.exit(SoundnessError.exit_code)
+    except typer.Abort:
+        sys.exit(130)
     except KeyboardInterrupt:
         typer.echo("interrupted; what was computed is kept, the same command goes on", err=True)
         sys.exit(130)
+    except Exception:
+        # Python's own exit code would be 1, which a gate reads as "hollowed".
+        import traceback
+
+        traceback.print_exc()
+        sys.exit(SoundnessError.exit_code)

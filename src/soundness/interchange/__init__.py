@@ -1,0 +1,1 @@
+"""Traces from other harnesses in, runs for other viewers out."""

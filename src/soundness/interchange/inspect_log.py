@@ -1,0 +1,162 @@
+"""Inspect logs: traces out of `.eval` files, and runs into files that `inspect view` opens."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from soundness.errors import MissingPackage, TaskError
+from soundness.interchange.traces import Imported, unique
+from soundness.records import LETTERS, Chain, Outcome, Problem, Score
+from soundness.runs.folder import Run
+
+__all__ = ["export_inspect", "import_inspect"]
+
+_INSTALL = "'soundness[interchange]'"
+
+
+def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> Imported:
+    """Return the traces of Inspect logs; `model` names their writer, by default the model that the log names.
+
+    Reasoning that the log keeps apart becomes a thinking span before the reply. Raises `TaskError` for a file that is no log, and
+    `MissingPackage` without inspect-ai.
+    """
+    try:
+        from inspect_ai.log import read_eval_log
+    except ImportError as error:
+        raise MissingPackage("inspect-ai", "reading an Inspect log", _INSTALL) from error
+    rows: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise TaskError(f"{path} does not exist; name a log that inspect eval wrote")
+        try:
+            log = read_eval_log(str(path))
+        except Exception as error:  # whatever its reader meets: the file is no log of a version it knows
+            raise TaskError(f"{path} cannot be read as an Inspect log ({type(error).__name__}: {error})") from error
+        writer = model or log.eval.model
+        hidden = failed = 0
+        for sample in log.samples or []:
+            message = sample.output.choices[0].message if sample.output.choices else None
+            if message is None:
+                failed += 1
+                continue
+            trace, kept = _trace(message.content)
+            usage = sample.output.usage
+            hidden += not kept or bool(usage and usage.reasoning_tokens and "<think>" not in trace)
+            scores = list((sample.scores or {}).values())
+            predicted = next((s.answer for s in scores if s.answer), None)
+            rows.append(
+                {
+                    "id": f"{log.eval.task}:{sample.id}:{sample.epoch}:{writer}",
+                    "question": _question(sample.input),
+                    **_answer(sample.target, sample.choices),
+                    "trace": trace,
+                    "model": writer,
+                    "finish": "length" if sample.output.choices[0].stop_reason in ("max_tokens", "model_length") else "stop",
+                    **({"predicted": predicted} if predicted else {}),
+                }
+            )
+        if hidden:
+            notes[f"{path.name}: the reasoning of {hidden} samples is not in the log (hidden or redacted by the provider)"] = (
+                None
+            )
+        if failed:
+            notes[f"{path.name}: {failed} samples have no output (errors or limits) and were left out"] = None
+    return Imported(unique(rows), tuple(notes))
+
+
+def _trace(content: Any) -> tuple[str, bool]:
+    """Return the text of a reply, its reasoning in a thinking span first, and whether all of the reasoning is there."""
+    if isinstance(content, str):
+        return content, True
+    thought = [part for part in content if part.type == "reasoning"]
+    text = "".join(part.text for part in content if part.type == "text")
+    readable = [part.reasoning for part in thought if part.reasoning and not part.redacted]
+    whole = len(readable) == len(thought)
+    return (f"<think>\n{''.join(readable)}\n</think>\n\n{text}" if readable else text), whole
+
+
+def _question(asked: Any) -> str:
+    return asked if isinstance(asked, str) else "\n\n".join(message.text for message in asked if message.role == "user")
+
+
+def _answer(target: Any, choices: Sequence[str] | None) -> dict[str, Any]:
+    wanted = target if isinstance(target, str) else (target[0] if len(target) == 1 else None)
+    row: dict[str, Any] = {} if not wanted else {"answer": wanted}
+    if choices and wanted and wanted in LETTERS[: len(choices)]:
+        row["choices"] = list(choices)
+    return row
+
+
+def export_inspect(run: Run, out: str | Path) -> list[Path]:
+    """Write one Inspect log per model of `run` to the folder `out` and return their paths.
+
+    Each chain is a sample (further chains of a problem are epochs) with its outcome and its scores; steps lie in the metadata.
+    Raises `MissingPackage` without inspect-ai.
+    """
+    try:
+        from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSample, EvalSpec, write_eval_log
+        from inspect_ai.model import ChatMessageUser, ModelOutput
+        from inspect_ai.scorer import Score as InspectScore
+    except ImportError as error:
+        raise MissingPackage("inspect-ai", "writing an Inspect log", _INSTALL) from error
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    problems = {problem.id: problem for problem in run.problems()}
+    scores: dict[tuple[str, str, int], list[Score]] = defaultdict(list)
+    for score in run.scores():
+        if score.value is not None and score.scorer in ("self", "-"):
+            scores[score.writer, score.problem_id, score.sample].append(score)
+    chains: dict[str, list[Chain]] = defaultdict(list)
+    for chain in run.chains():
+        chains[chain.model].append(chain)
+    paths = []
+    for place, (model, written) in enumerate(chains.items()):
+        samples = []
+        for chain in written:
+            problem = problems[chain.problem_id]
+            reply = ModelOutput.from_content(model, chain.text, "stop" if chain.finish == "stop" else "max_tokens")
+            samples.append(
+                EvalSample(
+                    id=problem.id,
+                    epoch=chain.sample + 1,
+                    input=problem.question,
+                    choices=list(problem.choices) if problem.choices else None,
+                    target=problem.answer or "",
+                    messages=[ChatMessageUser(content=chain.prompt.text), reply.choices[0].message],
+                    output=reply,
+                    scores={
+                        "outcome": InspectScore(
+                            value=_value(chain.outcome), answer=chain.answer, explanation=_words(chain, problem)
+                        ),
+                        **{one.metric: InspectScore(value=one.value) for one in scores[model, problem.id, chain.sample]},
+                    },
+                    metadata={"steps": list(chain.step_texts), "finish": chain.finish},
+                )
+            )
+        spec = EvalSpec(
+            created=str(run.document.get("finished") or run.document.get("created")),
+            task=str(run.settings.get("task", "soundness")),
+            dataset=EvalDataset(name=str(run.settings.get("task", "")), samples=len({sample.id for sample in samples})),
+            model=model,
+            config=EvalConfig(epochs=max(chain.sample for chain in written) + 1),
+        )
+        results = EvalResults(total_samples=len(samples), completed_samples=len(samples))
+        safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in model)
+        path = folder / f"{place}_{safe}.eval"
+        write_eval_log(EvalLog(eval=spec, status="success", samples=samples, results=results), str(path))
+        paths.append(path)
+    return paths
+
+
+def _value(outcome: Outcome | None) -> str:
+    """Return an outcome in Inspect's letters: correct, incorrect, no answer."""
+    return {Outcome.RIGHT: "C", Outcome.WRONG: "I"}.get(outcome, "N") if outcome is not None else "N"
+
+
+def _words(chain: Chain, problem: Problem) -> str:
+    outcome = chain.outcome.value.replace("_", " ") if chain.outcome else "not graded"
+    return f"{outcome}; reference {problem.answer_text}" if problem.answer is not None else outcome
