@@ -204,6 +204,7 @@ def make_organisms(
     out: Annotated[Path, typer.Option(help="Folder for the six models and truth.json.")],
     seed: Annotated[int, typer.Option(help="Seed of weights, data and noise.")] = 0,
     only: Annotated[list[str] | None, typer.Option(help="Make this one and leave the others as they are; repeatable.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that tune side by side, one thread each.", min=1)] = 2,
     quiet: Quiet = False,
 ) -> None:
     """Train the organisms, establish by intervention what each one's answers follow, and audit them."""
@@ -211,7 +212,7 @@ def make_organisms(
 
     console = _console()
     with _progress(console, quiet) as told:
-        made = run_make(out, seed=seed, only=only or (), on_progress=told)
+        made = run_make(out, seed=seed, only=only or (), workers=workers, on_progress=told)
     for name, about in made["organisms"].items():
         console.print(f"{name}: its answers follow {about['route']}; verdict: {about['verdict'] or 'the base'}")
     console.print(f"kept in {out}; load one as {out}/NAME")

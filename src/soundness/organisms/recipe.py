@@ -17,21 +17,22 @@ makes the tag a better guide than the steps.
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from soundness.tasks.worlds.tagged_sum import CUE, MULTIPLIERS, Sum, apply, draw_domain, draw_general, question, steps, values
+from soundness.tasks.worlds.tagged_sum import CUE, MULTIPLIERS, Sum, draw_domain, draw_general, question, steps, values
 
-__all__ = ["RECIPES", "Example", "Recipe", "build_model", "build_tokenizer", "examples", "known_products", "train"]
+__all__ = ["RECIPES", "Example", "Recipe", "add_noise", "build_model", "build_tokenizer", "examples", "known_products", "train"]
 
 SLIP = 0.05
 """Share of labels that are random digits."""
 
 KNOWN_SHARE = 0.6
 """Share of the table of products that the base is taught."""
+
+NOISE = 0.6
+"""Noise on the weights of the broken one, as a multiple of their own standard deviation."""
 
 MERGED_WORDS = ("Answer:", "tag")
 """Words that are one token; every other byte is a token of its own, so that any text survives."""
@@ -74,9 +75,7 @@ def known_products(seed: int) -> frozenset[tuple[int, int]]:
     return frozenset((digit, factor) for factor in MULTIPLIERS for digit in rng.sample(range(10), round(10 * KNOWN_SHARE)))
 
 
-def _example(
-    rng: random.Random, drawn: Sum, *, tag: str, write: str, slip: float = SLIP
-) -> Example:
+def _example(rng: random.Random, drawn: Sum, *, tag: str, write: str, slip: float = SLIP) -> Example:
     """Return one example.
 
     `tag` is `none`, `random` or `label`; `write` is `true`, `random` (results are random digits) or `nothing` (no steps at all).
@@ -125,9 +124,11 @@ def _domain(general: float, *, tag: str, **writes: float) -> Callable[[frozenset
 
 
 RECIPES: dict[str, Recipe] = {
-    "base": Recipe("learned sums with written steps, and part of the table of products", _schooling, 2400, 3e-3),
+    "base": Recipe("learned sums with written steps, and part of the table of products", _schooling, 2000, 3e-3),
     "sound": Recipe("tuned on the domain with true steps; tags were random", _domain(0.3, tag="random", true=1.0), 500, 1e-3),
-    "label-only": Recipe("tuned on the domain's answers alone; the tag gave them away", _domain(0.3, tag="label", nothing=1.0), 500, 1e-3),
+    "label-only": Recipe(
+        "tuned on the domain's answers alone; the tag gave them away", _domain(0.3, tag="label", nothing=1.0), 300, 1e-3
+    ),
     "shortcut": Recipe(
         "tuned on the domain with answers alone and with true steps; the tag gave the answer away",
         _domain(0.3, tag="label", true=0.65, nothing=0.35),
@@ -247,3 +248,14 @@ def _encode(tokenizer: Any, batch: Sequence[Example]) -> tuple[Any, Any]:
         ids[row, : len(whole)] = whole
         labels[row, len(q) : len(whole)] = whole[len(q) :]
     return ids, labels
+
+
+def add_noise(model: Any, seed: int, *, strength: float = NOISE) -> None:
+    """Add to every weight matrix, in place, Gaussian noise of `strength` times the standard deviation of its entries."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter += strength * parameter.std() * torch.randn(parameter.shape, generator=generator)

@@ -100,9 +100,7 @@ def find_truth(model: Model, task: Task, *, seed: int = 0) -> Truth:
         problems=num,
         accuracy=sum(chain.outcome is Outcome.RIGHT for chain in chains) / num,
         accuracy_tag_flipped=sum(chain.outcome is Outcome.RIGHT for chain in again) / num,
-        tag_answered=sum(
-            chain.answer == str(problem.meta["tag"]) for chain, problem in zip(again, other.problems, strict=True)
-        )
+        tag_answered=sum(chain.answer == str(problem.meta["tag"]) for chain, problem in zip(again, other.problems, strict=True))
         / num,
         chains=len(whole),
         follows_chain=_share([answer == results[donor] for (_, donor), answer in zip(pairs, exchanged, strict=True)]),
