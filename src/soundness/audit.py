@@ -1,30 +1,44 @@
 """The audit: base against tuned on the same problems, from sampling to verdict.
 
-problems -> chains (each model writes) -> readings (each model reads its own chains, the base reads all)
+problems -> chains (each model writes) -> readings (each model reads its own chains, the base reads all, all read the base's)
          -> scores (one per chain and metric) -> comparisons (paired by problem) -> verdicts
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.chains.sample import check_sampling, sample_chains
+from soundness.comparing import compare_total, estimate_of_total, total_rows, writer_reader
+from soundness.documents import Documents
 from soundness.errors import MetricError, SettingError
-from soundness.examination import Sampling, examine
-from soundness.metrics import METRICS, choose
-from soundness.metrics.base import Family
+from soundness.examination import Helpers, Sampling, examine
+from soundness.floor import measure_floor
+from soundness.judging import Judge, knows_exactly
+from soundness.metrics import FAMILIES, METRICS, SHARED_CHAINS, choose
+from soundness.metrics.base import Family, Total, Totals
+from soundness.metrics.calibration import reliability
+from soundness.metrics.case import Case
+from soundness.metrics.coverage import coverage_curves
+from soundness.metrics.lengths import length_curve
+from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
 from soundness.models.load import load_model
-from soundness.records import Chain, Comparison, Prompt, Score
-from soundness.report.verdict import judge
-from soundness.runs.folder import Run
+from soundness.panel import PanelTask, load_panel
+from soundness.phases import ask_formats, ask_panel, panel_table, read_forgetting
+from soundness.records import Chain, Comparison, Estimate, Prompt, Score
+from soundness.report.verdict import judge as verdict_on
+from soundness.runs.folder import GROWING, Run
 from soundness.runs.recorded import Recorded
-from soundness.runs.tables import CaseRow, EditRow, ReadingRow
+from soundness.runs.tables import CaseRow, EditRow, ReadingRow, replace_file
+from soundness.statistics.corrections import adjust
+from soundness.statistics.noise import floor_rows
 from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
 from soundness.tasks.base import Task, load_task
 
@@ -32,6 +46,12 @@ __all__ = ["audit", "compare_all", "score"]
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
+
+Examined = Callable[[str, Sequence[Case], Sequence[Family]], None]
+"""Told (reader, what it read, for which families)."""
+
+JUDGEMENTS_FILE = "judgements.jsonl"
+WRITER_READER_FILE = "writer_reader.json"
 
 
 def audit(
@@ -48,6 +68,11 @@ def audit(
     max_tokens: int = 512,
     template: str = "own",
     metrics: Sequence[str] | None = None,
+    battery: str = "standard",
+    panel: str | Path | Sequence[PanelTask] | None = None,
+    judge: str | Model | None = None,
+    documents: str | Path | Documents | None = None,
+    proposer: str | Model | None = None,
     splitter: str = "auto",
     batch_size: int = 8,
     dtype: str | None = None,
@@ -55,16 +80,29 @@ def audit(
     reader: str = "auto",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    noise_floor: bool = True,
     on_progress: Progress | None = None,
+    on_examined: Examined | None = None,
 ) -> Run:
     """Return the run that compares each of `tuned` with `base` on `task`; everything is kept in the folder `out`.
 
     Models and task are specifications or objects. Temperature defaults to greedy for one sample and to 0.8 for several. With
     `template` "own" each model is asked in its own chat template, with "shared" all in the base's. `metrics` are names of
-    families or metrics (all by default). A folder that holds a run with the same settings is resumed: what is stored is not
+    families or metrics; without them the profile `battery` (quick, standard, full) chooses. In all but quick the tuned models
+    read the base's chains too, so that writing and using can be told apart (`writer_reader.json`). `panel` is a TOML file of
+    other tasks, `judge` a model that judges the facts in the steps by the problem's own facts and by a folder of `documents`,
+    `proposer` a model that says steps in other words where no rule does. With `noise_floor` the base is also held against
+    itself (`soundness.floor` says how). A folder that holds a run with the same settings is resumed: what is stored is not
     computed again. Raises a `SoundnessError` for whatever the user can mend.
     """
-    families = choose(metrics)
+    others = load_panel(panel, seed=seed) if isinstance(panel, (str, Path)) else tuple(panel or ())
+    families = choose(metrics, battery, samples=samples, panel=bool(others))
+    chosen = {family.name for family in families}
+    if "transfer" in chosen and not others:
+        raise SettingError("the metric transfer needs other tasks: give them with --panel PANEL.toml")
+    library = Documents.load(documents) if isinstance(documents, (str, Path)) else documents
+    if library is not None and judge is None:
+        raise SettingError("--documents are for a judge to look into: give one with --judge MODEL")
     temperature = temperature if temperature is not None else (0.0 if samples == 1 else 0.8)
     sampling = Sampling(seed, temperature, top_p, max_tokens, splitter)
     check_sampling(samples, temperature, top_p, max_tokens, splitter, batch_size)
@@ -75,7 +113,9 @@ def audit(
     options = {"dtype": dtype, "device": device, "reader": reader}
     allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
     models = [load_model(spec, **options, **allowed) if isinstance(spec, str) else spec for spec in specs]  # type: ignore[arg-type]
+    judging, proposing = (load_model(m, **options, **allowed) if isinstance(m, str) else m for m in (judge, proposer))  # type: ignore[arg-type]
     names = _names(models)
+    share = battery in SHARED_CHAINS and any("tuned" in family.scorers for family in families)
     settings = {
         "kind": "audit",
         "task": task.name,
@@ -85,53 +125,95 @@ def audit(
         "samples": samples,
         **asdict(sampling),
         "template": template,
-        "metrics": sorted(family.name for family in families),
+        "metrics": sorted(chosen),
+        "readers": ["base", "self", *(["tuned"] if share else [])],
+        "panel": {one.name: one.task.fingerprint for one in others},
+        "judge": judging.fingerprint if judging is not None else None,
+        "documents": library.fingerprint if library is not None else None,
+        "proposer": proposing.fingerprint if proposing is not None else None,
         "batch_size": batch_size,
         "reader": reader,
+        "noise_floor": noise_floor,
     }
     told = on_progress or (lambda what, done, total: None)
     clock = _Clock()
-    with Run.create_or_resume(out, settings) as run:
+    with Run.create_or_resume(out, settings, growing=(*GROWING, "readers")) as run:
+        # What a folder already measures stays measured: its metrics, samples and readers grow and never shrink.
+        samples, families, share = run.settings["samples"], _kept(run), "tuned" in run.settings["readers"]
+        chosen = {family.name for family in families}
         scribes = [Recorded(model, run.store, batch_size) for model in models]
+        helpers = Helpers(
+            proposer=Recorded(proposing, run.store, batch_size) if proposing is not None else None,
+            judge=Judge(Recorded(judging, run.store, batch_size) if judging is not None else None, library),
+        )
         chains: list[list[Chain]] = []
         scores: list[Score] = []
         readings: list[ReadingRow] = []
         cases: list[CaseRow] = []
         edits: list[EditRow] = []
+        own_cases: dict[str, list[Case]] = {}
         shared = _prompts(models[0], task) if template == "shared" else None
         for name, scribe in zip(names, scribes, strict=True):
             with clock.phase(f"sampling {name}"):
                 chains.append(_sample(scribe, task, name, samples, sampling, shared, told))
         run.write_tables(problems=task.problems, chains=[chain for written in chains for chain in written])
-        for name, scribe, written in zip(names, scribes, chains, strict=True):
-            for role, reader_ in (("self", scribe), ("base", scribes[0])):
-                with clock.phase(f"examining {name} by {role}"):
-                    same = reader_.model.vocabulary == scribe.model.vocabulary
-                    found = examine(
-                        written,
-                        task,
-                        families,
-                        reader_,
-                        role=role,
-                        sampling=sampling,
-                        same_vocabulary=same,
-                        prompts=None if same and template == "shared" else _prompts(reader_.model, task),
-                        on_progress=lambda what, done, total, name=name: told(f"{what} {name}", done, total),  # type: ignore[misc]
-                    )
-                scores += found.scores
-                readings += found.readings
-                cases += found.case_rows
-                edits += found.edit_rows
+        rounds = [(i, reading, role) for i in range(len(names)) for reading, role in ((i, "self"), (0, "base"))]
+        if share:  # every tuned model reads the base's chains
+            rounds += [(0, i, f"tuned:{names[i]}") for i in range(1, len(names))]
+        for writing, reading, role in rounds:
+            name, reader_ = names[writing], scribes[reading]
+            with clock.phase(f"examining {name} by {role}"):
+                same = reader_.model.vocabulary == models[writing].vocabulary
+                found = examine(
+                    chains[writing],
+                    task,
+                    families,
+                    reader_,
+                    role=role,
+                    sampling=sampling,
+                    same_vocabulary=same,
+                    prompts=None if same and template == "shared" else _prompts(reader_.model, task),
+                    helpers=helpers,
+                    on_progress=lambda what, done, total, name=name: told(f"{what} {name}", done, total),  # type: ignore[misc]
+                )
+            scores += found.scores
+            readings += found.readings
+            cases += found.case_rows
+            edits += found.edit_rows
+            if role == "self":
+                own_cases[name] = found.cases
+            if on_examined is not None:
+                on_examined(names[reading], found.cases, families)
+        floor: dict[tuple[str, str], Estimate] = {}
+        how = "not measured"
+        if noise_floor:
+            with clock.phase("noise floor"):
+                mine = [one for one in scores if one.writer == names[0] and one.scorer in ("self", "-")]
+                floor, how = measure_floor(scribes[0], task, families, chains[0], mine, sampling, samples, told)
+        with clock.phase("asking beyond the task"):
+            scores += _beyond(scribes, names, task, chains[0], chosen, others, sampling, models[0] if shared else None, told)
         with clock.phase("comparing"):
-            comparisons = compare_all(scores, names[0], names[1:], families, seed=seed)
-            verdicts = [judge(name, [c for c in comparisons if c.tuned == name]) for name in names[1:]]
+            comparisons = adjust(compare_all(scores, names[0], names[1:], families, seed=seed))
+            verdicts = [verdict_on(name, comparisons, floor=floor, operators=OPERATOR_PAIRS) for name in names[1:]]
             run.write_tables(readings=readings, scores=scores, cases=cases, edits=edits)
+            tables = _tables(scores, own_cases, names, families, seed=seed)
+            if others:
+                tables["panel"] = panel_table(scores, others, names[0], names[1:], seed=seed)
+            if "writer_reader" in tables:
+                _write_lines(run.path / WRITER_READER_FILE, [json.dumps(tables["writer_reader"], indent=2, sort_keys=True)])
+            if any(case.judgements for mine in own_cases.values() for case in mine):
+                _write_lines(run.path / JUDGEMENTS_FILE, _judgements(own_cases))
         run.write_results(
             comparisons,
             verdicts,
             timings=clock.seconds,
             models={name: _about(model) for name, model in zip(names, models, strict=True)},
             seeds={"seed": seed},
+            more={
+                "noise_floor": {"how": how, "estimates": floor_rows(floor)},
+                "tables": tables,
+                "disagreements": [asdict(one) for one in disagreements(comparisons)],
+            },
         )
     return run
 
@@ -185,6 +267,7 @@ def score(
     told = on_progress or (lambda what, done, total: None)
     clock = _Clock()
     with Run.create_or_resume(out, settings) as run:
+        families = _kept(run)
         chains = to_chains(imported, model, task, splitter=splitter)
         scribe = Recorded(model, run.store, batch_size)
         scores: list[Score] = []
@@ -223,7 +306,8 @@ def compare_all(
 ) -> list[Comparison]:
     """Return one comparison per tuned model, metric and scorer, paired by problem.
 
-    Under scorer `base` the base's own chains are those it read itself. A metric that no chain of either model allowed is still
+    Under scorer `base` the base's own chains are those it read itself; under `tuned` both sides read the base's chains, the base and
+    the tuned model, so that the difference is one of reading alone. A metric that no chain of either model allowed is still
     there, with what kept it from being scored. Raises `MetricError` where nothing at all could be scored.
     """
     if not any(one.value is not None for one in scores):
@@ -235,9 +319,18 @@ def compare_all(
     found = []
     for name in tuned:
         for family in families:
+            totals = _totals(family)
             for metric in family.metrics:
                 for scorer in family.scorers:
-                    pair = [grouped.get((writer, metric.name, scorer), []) for writer in (base, name)]
+                    if metric.name in totals:
+                        found.append(compare_total(scores, totals[metric.name], base, name, scorer, seed=seed))
+                        continue
+                    places = [(base, metric.name, scorer), (name, metric.name, scorer)]
+                    if scorer == "tuned":
+                        places = [(base, metric.name, "self"), (base, metric.name, f"tuned:{name}")]
+                    if places[1] not in grouped:  # nobody was asked to read for it in this role
+                        continue
+                    pair = [grouped.get(place, []) for place in places]
                     found.append(
                         comparison(base, name, metric.name, scorer, pair[0], pair[1], metric.unit, metric.higher_is, seed=seed)
                     )
@@ -256,7 +349,110 @@ def estimates(scores: Sequence[Score], families: Sequence[Family], *, seed: int)
                 missing = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
                 row = {"writer": writer, "metric": metric.name, "scorer": scorer, "unit": METRICS[metric.name].unit}
                 rows.append({**row, **asdict(found), "missing": missing})
+        for family in families:
+            for total in _totals(family).values():
+                about, why = estimate_of_total(scores, total, writer, family.scorers[0], seed=seed)
+                missing = {reason: list(why.values()).count(reason) for reason in sorted(set(why.values()))}
+                row = {"writer": writer, "metric": total.metric.name, "scorer": family.scorers[0], "unit": total.metric.unit}
+                rows.append({**row, **asdict(about), "missing": missing})
     return rows
+
+
+def _kept(run: Run) -> list[Family]:
+    """Return the families that a run measures by its settings, those of earlier commands included."""
+    return [family for name, family in FAMILIES.items() if name in run.settings["metrics"]]
+
+
+def _totals(family: Family) -> dict[str, Total]:
+    """Return the family's numbers over all problems by name."""
+    return {total.metric.name: total for total in family.totals} if isinstance(family, Totals) else {}
+
+
+def _beyond(
+    scribes: Sequence[Recorded],
+    names: Sequence[str],
+    task: Task,
+    base_chains: Sequence[Chain],
+    chosen: set[str],
+    panel: Sequence[PanelTask],
+    sampling: Sampling,
+    template: Model | None,
+    told: Progress,
+) -> list[Score]:
+    """Return the scores of what is asked beside the audit's own chains; `template` renders the prompts of all models, if given."""
+    scores: list[Score] = []
+    if "formats" in chosen:
+        for name, scribe in zip(names, scribes, strict=True):
+            scores += ask_formats(scribe, task, name, sampling, told)
+    if "forgetting" in chosen:
+        scores += read_forgetting(scribes[0], dict(zip(names[1:], scribes[1:], strict=True)), base_chains, names[0], told)
+    if "transfer" in chosen:
+        render = None if template is None else (lambda one: _prompts(template, one))
+        for name, scribe in zip(names, scribes, strict=True):
+            scores += ask_panel(scribe, panel, name, sampling, told, render)
+    return scores
+
+
+def _tables(
+    scores: Sequence[Score], cases: Mapping[str, Sequence[Case]], names: Sequence[str], families: Sequence[Family], *, seed: int
+) -> dict[str, object]:
+    """Return, as JSON values, what is a curve or a table rather than a number."""
+    tables: dict[str, object] = {}
+    found = writer_reader(scores, names[0], names[1:], families, seed=seed)
+    if found:
+        tables["writer_reader"] = found
+    of = {family.name: family for family in families}
+    if "coverage" in of:
+        by_id: dict[str, dict[str, list[Case]]] = {name: {} for name in names}
+        for name in names:
+            for case in cases[name]:
+                by_id[name].setdefault(case.problem.id, []).append(case)
+        tables["coverage"] = coverage_curves(by_id, names[0], seed=seed)
+    if "calibration" in of:
+        curves: dict[str, dict[str, object]] = {name: {} for name in names}
+        for name in names:
+            for total in _totals(of["calibration"]).values():
+                rows, _ = total_rows(scores, total, name, "self")
+                flat = [row for mine in rows.values() for row in mine]
+                sure, right = [row[0] for row in flat], [row[1] for row in flat]
+                curves[name][total.inputs[0]] = [asdict(one) for one in reliability(sure, right)]
+        tables["reliability"] = curves
+    if "length_effect" in of:
+        (total,) = _totals(of["length_effect"]).values()
+        raw = Total(total.metric, total.inputs, total.statistic)
+        tables["length"] = {name: length_curve(total_rows(scores, raw, name, "-")[0]) for name in names}
+    return tables
+
+
+def _judgements(cases: Mapping[str, Sequence[Case]]) -> list[str]:
+    """Return one JSON line per judged step, with the judge's own words."""
+    lines = []
+    for name, mine in cases.items():
+        for case in mine:
+            exact = knows_exactly(case.problem) is not None
+            for one in case.judgements:
+                row = {
+                    "writer": name,
+                    "problem_id": case.problem.id,
+                    "sample": case.chain.sample,
+                    "step": one.step,
+                    "text": case.body.chain.step_texts[one.step],
+                    "word": one.word,
+                    "by": "world" if exact else "judge",
+                    "raw": one.raw,
+                    "evidence": list(one.evidence),
+                }
+                lines.append(json.dumps(row, sort_keys=True))
+    return lines
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    text = "\n".join(lines) + "\n"
+    replace_file(path, lambda part: _put(part, text))
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _sample(

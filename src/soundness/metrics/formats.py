@@ -100,7 +100,7 @@ def grade_format(text: str, finish: Finish, form: str, problem: Problem, choice:
         return Graded(valid, graded.outcome is Outcome.RIGHT, False)
     found = _json_answer(text) if form == "json" else _first_of_list(text)
     trained = problem if problem.choices is not None else plain
-    off_task = found is None and re.search(r"(?im)^\W*answer\W*:", text) is not None
+    off_task = found is None and re.search(r"(?im)^[\s*_#>-]*answer[\s*_]*:", text) is not None
     off_task = off_task and grade(text, finish, trained).answer is not None
     right = found is not None and plain.answer is not None and same_answer(plain.answer, found, plain)
     return Graded(found is not None, right, off_task)

@@ -107,7 +107,7 @@ def _shown(comparison: Comparison) -> bool:
 def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
     first = comparisons[0]
     table = Table(title=f"{first.tuned} against {first.base}", title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
-    for name in ("metric", "base", "tuned", "tuned - base", "p", "p adj", "n", "out"):
+    for name in ("metric", "base", "tuned", "tuned - base", "p adj", "n", "out"):
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
     gap = " " if width >= _WIDE else "\n"  # on a narrow terminal the interval stands below its value
     order = {name: place for place, name in enumerate(METRICS)}
@@ -121,14 +121,13 @@ def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
             spread(one.base_estimate, gap),
             spread(one.tuned_estimate, gap),
             Text(spread(difference, gap), style="bold" if clear else ""),
-            figure(one.p),
-            figure(one.p_adjusted),
+            figure(one.p if one.p_adjusted is None else one.p_adjusted),
             str(difference.n),
             str(difference.n_missing or ""),
         )
     table.caption = (
         "means over problems with 95 % bootstrap intervals, paired by problem; out: problems that could not be scored;\n"
-        "p: permutation test; p adj: corrected over all metrics (Benjamini-Hochberg); bold: the interval of the difference\n"
+        "p adj: permutation test, corrected over all metrics (Benjamini-Hochberg); bold: the interval of the difference\n"
         "excludes 0; (base reads): the base scores both models' chains; (base's chains): both read what the base wrote"
     )
     return table

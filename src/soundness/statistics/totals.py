@@ -27,6 +27,7 @@ Statistic = Callable[[Floats, Floats], Floats]
 RESAMPLES = 1_999
 UNDEFINED = "undefined on these problems"
 _BLOCK = 2_000_000
+_ROUNDING = 1e-12
 _MOST_UNDEFINED = 0.05
 """Share of resamples that may lack a number before the interval is given up."""
 
@@ -125,6 +126,7 @@ def _estimate(draws: Floats, num: int, num_missing: int) -> Estimate:
     """Return row 0 as the value and the rest as its interval."""
     if not np.isfinite(draws[0]):
         return Estimate(None, None, None, 0, num + num_missing)
+    draws = np.where(np.abs(draws) < _ROUNDING, 0.0, draws)  # equal sums taken in another order are equal
     value = float(draws[0])
     ends = interval(draws[1:]) if len(draws) > 1 else None
     if ends is None:

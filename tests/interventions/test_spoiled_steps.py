@@ -1,0 +1,106 @@
+"""Paraphrased, perturbed, random and renamed steps."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundness.chains.numbers import find_numbers
+from soundness.errors import SettingError
+from soundness.interventions import NoEdit
+from soundness.interventions.battery import KINDS, REGENERATED, Supplies, edit_body
+from soundness.interventions.entity import change_entity, entity_steps
+from soundness.interventions.noise import random_text
+from soundness.interventions.paraphrase import paraphrase
+from soundness.interventions.perturb import SHIFTS, perturb
+from soundness.interventions.proposer import RULES
+from soundness.records import Edit
+
+TEXT = "3 + 4 = 7\n7 - 2 = 5\n5 + 6 = 1\n"
+
+
+def test_paraphrase_keeps_the_ids_of_all_other_steps(tools) -> None:
+    chain = tools.chain(TEXT, answer="1")
+    edit = paraphrase(chain, 1, 2, [None, "7 minus 2 equals 5\n", None], tools.pieces(chain.ids), tools.encode, tools.decode)
+    assert isinstance(edit, Edit) and edit.step == 1
+    assert tools.decode(edit.ids) == "3 + 4 = 7\n7 minus 2 equals 5\n5 + 6 = 1\n"
+    assert edit.ids[: chain.steps[1].start] == chain.before(1) and edit.ids[-10:] == chain.step_ids(2)
+    nothing = paraphrase(chain, 0, 3, [None] * 3, tools.pieces(chain.ids), tools.encode, tools.decode)
+    assert isinstance(nothing, NoEdit)
+    with pytest.raises(SettingError):
+        paraphrase(chain, 2, 4, [None] * 3, tools.pieces(chain.ids), tools.encode, tools.decode)
+
+
+@given(seed=st.integers(0, 999))
+def test_perturb_shifts_all_numbers_of_a_step_alike(tools, seed: int) -> None:
+    chain = tools.chain(TEXT, answer="1")
+    for step in range(3):
+        edit = perturb(chain, step, tools.pieces(chain.ids), tools.encode, tools.decode, seed=seed)
+        before, after = (find_numbers(text) for text in (edit.before, edit.after))
+        shifts = {two.value - one.value for one, two in zip(before, after, strict=True)}
+        assert len(shifts) == 1 and shifts <= set(SHIFTS)
+        assert all(number.value >= 0 for number in after)
+        assert tools.decode(edit.ids) == TEXT[: chain.steps[step].start] + edit.after
+
+
+def test_perturb_keeps_the_form_of_numbers_and_drops_steps_without_any(tools) -> None:
+    chain = tools.chain("He pays $1,199.50 now.\nThen he leaves.\n")
+    edit = perturb(chain, 0, tools.pieces(chain.ids), tools.encode, tools.decode, seed=0)
+    assert edit.after.startswith("He pays $1,") and edit.after.endswith(".50 now.\n") and edit.after != edit.before
+    dropped = perturb(chain, 1, tools.pieces(chain.ids), tools.encode, tools.decode, seed=0)
+    assert dropped.after == "" and dropped.ids == chain.before(1)
+
+
+def test_random_text_is_as_long_and_seeded_by_problem(tools) -> None:
+    one, two = tools.chain(TEXT), tools.chain(TEXT, problem_id="other")
+    words = tools.encode("a b c d e f g h")
+    edits = [random_text(chain, words, tools.decode, seed=0) for chain in (one, one, two)]
+    assert all(len(edit.ids) == len(one.ids) and set(edit.ids) <= set(words) for edit in edits)
+    assert edits[0] == edits[1] != edits[2]
+    assert isinstance(random_text(one, [], tools.decode, seed=0), NoEdit)
+
+
+POOLS = (("Belu", "Keto", "Belunor"), ("slate", "jade", "chalk"))
+
+
+def test_a_name_is_exchanged_for_one_of_its_type(tools) -> None:
+    chain = tools.chain("The home of Ann is Belunor.\nThe stone of Belunor is slate.\n", answer="slate")
+    pieces = tools.pieces(chain.ids)
+    assert entity_steps(chain, pieces, POOLS) == (0,)  # the second step's result is the answer itself
+    assert entity_steps(chain, pieces, POOLS, "operand") == (1,)
+    edit = change_entity(chain, 0, pieces, tools.encode, tools.decode, POOLS, seed=0, keep_tail=True)
+    assert isinstance(edit, Edit) and edit.after in ("The home of Ann is Belu.\n", "The home of Ann is Keto.\n")
+    assert tools.decode(edit.ids) == edit.after + "The stone of Belunor is slate.\n"
+    dropped = change_entity(chain, 0, pieces, tools.encode, tools.decode, POOLS, seed=0, keep_tail=False)
+    assert tools.decode(dropped.ids) == edit.after
+    alone = change_entity(chain, 0, pieces, tools.encode, tools.decode, (("Belunor",),), seed=0, keep_tail=True)
+    assert alone == NoEdit("mistake_splice", "no other name of this type")
+
+
+def test_every_kind_is_made_from_one_body(tools) -> None:
+    chain = tools.chain(TEXT, answer="1")
+    rewrites = {name: [rule(text) for text in tools.steps(chain)] for name, rule in RULES.items()}
+    supplies = Supplies(words=chain.ids, rewrites=rewrites)
+    edits = edit_body(
+        chain,
+        tools.pieces(chain.ids),
+        tools.chain("x", problem_id="d"),
+        tools.encode,
+        tools.decode,
+        seed=0,
+        kinds=KINDS,
+        supplies=supplies,
+    )
+    assert set(edits) == set(KINDS)
+    for kind, made in edits.items():
+        assert made and all(isinstance(edit, Edit) for edit in made), kind
+        if kind not in ("swap", "shuffle", "fill_whole", "random_text"):
+            assert {edit.kind for edit in made} <= {kind, kind.removesuffix("_underscores"), kind.removesuffix("_words")}
+    for kind in REGENERATED:  # these stop where the writer shall go on
+        assert all(len(tools.decode(edit.ids).rstrip("\n").split("\n")) == (edit.step or 0) + 1 for edit in edits[kind]), kind
+
+
+def test_no_step_no_edit(tools) -> None:
+    edits = edit_body(tools.chain(""), [], None, tools.encode, tools.decode, seed=0, kinds=KINDS)
+    assert all(isinstance(edit, NoEdit) for made in edits.values() for edit in made)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundness.metrics.coverage import coverage_curves, crossing, majority, pass_at_k
+from soundness.records import Problem
+
+PROBLEM = Problem("1", "?", "4")
+
+
+def test_without_replacement() -> None:
+    assert pass_at_k(4, 1, 2) == 0.5  # with replacement it would be .4375
+
+
+@given(st.integers(1, 8), st.integers(0, 8), st.integers(1, 8))
+def test_pass_at_k_counts_subsets(n: int, c: int, k: int) -> None:
+    c = min(c, n)
+    found = pass_at_k(n, c, k)
+    if k > n:
+        assert found is None
+        return
+    draws = list(combinations(range(n), k))
+    assert found == pytest.approx(sum(any(i < c for i in draw) for draw in draws) / len(draws))
+
+
+def test_majority_breaks_ties_by_order_and_compares_by_value() -> None:
+    assert majority(["5", "4", "4.0", "5"], PROBLEM) == ("5", 0.5)
+    assert majority(["5", "4", "4.0"], PROBLEM) == ("4", pytest.approx(2 / 3))
+    assert majority([None, None], PROBLEM) == (None, 0.0)
+
+
+def test_crossing_is_interpolated() -> None:
+    assert crossing([0.2, 0.5, 0.9], [0.5, 0.6, 0.7]) == pytest.approx(2 + 0.1 / 0.3)
+    assert crossing([0.2, 0.5], [0.2, 0.9]) is None
+    assert crossing([0.2, 0.5, 0.6], [0.4, 0.5, 0.7]) is None  # touches, and goes back
+
+
+def test_one_sample_is_no_coverage(planted) -> None:
+    found = planted("computes", "chain-sum", ["coverage"])
+    assert found.scores and all(score.value is None and "--samples" in score.reason for score in found.scores)
+
+
+def test_samples_of_a_slipping_model(planted, values) -> None:
+    found = planted("computes?slip=0.5", "chain-sum", ["accuracy", "coverage"], limit=10, samples=4, temperature=1.0)
+    assert len(values(found, "pass_at_1")) == 10
+    solved = values(found, "solved")
+    assert sum(values(found, "pass_at_1")) / 10 == pytest.approx(sum(solved) / 40)
+    for one, half, whole in zip(*(values(found, m) for m in ("pass_at_1", "pass_at_half", "coverage")), strict=True):
+        assert one <= half <= whole
+    groups = {}
+    for case in found.cases:
+        groups.setdefault(case.problem.id, []).append(case)
+    table = coverage_curves({"base": groups, "tuned": groups}, "base", seed=0)
+    curve = [estimate["value"] for estimate in table["models"][0]["pass_at"]]
+    assert curve[0] == pytest.approx(sum(solved) / 40) and curve == sorted(curve) and len(curve) == 4
+    assert table["crossings"][0]["k"] is None and table["crossings"][0]["crossed"] == 0.0

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from soundness.metrics import METRICS
+from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
+from soundness.records import Comparison, Estimate
+
+FAMILIES = ["mistake", "mistake_forms", "filler", "filler_forms", "controls"]
+
+
+def test_ignoring_model_is_moved_by_no_edit(planted, values) -> None:
+    found = planted("ignores-chain", "chain-sum", FAMILIES)
+    moved = {score.metric for score in found.scores if score.value not in (0.0, None)}
+    assert moved == set()
+
+
+@pytest.mark.parametrize(("world", "steps"), [("chain-sum", 4), ("lookup:hops=3", 3)])
+def test_computing_model_follows_mistakes_and_needs_its_words(planted, values, world: str, steps: int) -> None:
+    found = planted("computes", world, FAMILIES)
+    assert all(case.body.num_steps == steps for case in found.cases)
+    assert min(values(found, "mistake_reliance")) > 0.6
+    assert values(found, "mistake_regenerated_over_intact") == values(
+        found, "mistake_regenerated"
+    )  # greedy: intact is the chain
+    for metric in ("filler_reliance", "filler_reliance_underscores", "noise_reliance", "filler_stable_fraction"):
+        assert values(found, metric) == [1.0] * 6, metric
+    assert min(values(found, "info_gain_over_noise")) > 5
+
+
+def test_lookup_mistakes_exchange_names_of_one_type(planted) -> None:
+    from soundness.tasks.worlds.lookup import know
+
+    members = know(0, 6).members.values()
+    found = planted("computes", "lookup:hops=3", ["mistake", "mistake_forms"])
+    for case in found.cases:
+        for kind in ("mistake_splice", "mistake_operand"):
+            for edit in case.edits[kind]:
+                old, _, new = edit.note.split(";")[0].split(" ", 1)[1].partition(" -> ")
+                assert any(old in pool and new in pool for pool in members), edit.note
+                assert new != case.chain.answer
+
+
+def test_above_temperature_zero_the_intact_beginning_is_written_anew(planted) -> None:
+    found = planted("computes?slip=0.5", "chain-sum", ["mistake_forms"], limit=8, samples=2, temperature=1.0)
+    rewritten = [
+        edit.ids != case.body.chain.ids
+        for case in found.cases
+        for edit in case.edits["intact_regenerate"]
+        if hasattr(edit, "ids")
+    ]
+    assert any(rewritten) and not all(rewritten)
+
+
+def about(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high, 20, 0)
+
+
+def test_operators_disagree_where_one_moves_and_the_other_does_not() -> None:
+    first = Comparison("b", "t", "mistake_reliance", "self", about(0, 1), about(0, 1), about(-0.9, -0.5), 0.001, "fraction", "")
+    second = replace(first, metric="mistake_reliance_operand", difference=about(-0.1, 0.1))
+    (found,) = disagreements([first, second])
+    assert (found.metric, found.second, found.tuned) == ("mistake_reliance", "mistake_reliance_operand", "t")
+    assert disagreements([first, replace(second, difference=about(-0.2, -0.1))]) == []  # both fell
+    assert disagreements([first, replace(second, difference=about(-0.6, 0.1))]) == []  # overlapping
+    assert disagreements([first, replace(second, difference=Estimate(0.0, None, None, 1, 0))]) == []
+
+
+def test_pairs_name_metrics() -> None:
+    assert {name for pair in OPERATOR_PAIRS for name in pair} <= set(METRICS)
