@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Number", "as_number", "find_numbers"]
@@ -70,6 +71,7 @@ def find_numbers(text: str) -> tuple[Number, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1 << 14)  # the same few answers are compared with every step of every chain
 def as_number(text: str) -> Fraction | None:
     """Return what `text` is worth where it is one number or simple fraction, currency and unit allowed; None otherwise.
 

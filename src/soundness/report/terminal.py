@@ -111,7 +111,9 @@ def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
     gap = " " if width >= _WIDE else "\n"  # on a narrow terminal the interval stands below its value
     order = {name: place for place, name in enumerate(METRICS)}
-    for one in sorted(filter(_shown, comparisons), key=lambda c: (order.get(c.metric, len(order)), c.scorer in _READERS, c.scorer)):
+    for one in sorted(
+        filter(_shown, comparisons), key=lambda c: (order.get(c.metric, len(order)), c.scorer in _READERS, c.scorer)
+    ):
         difference = one.difference
         if difference.value is None and set(one.missing) <= _NOT_APPLICABLE:
             continue

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def bootstrap_means(rows: Floats, *, seed: int, resamples: int = RESAMPLES) -> F
     ends = draws[row, left] + (place - left) * (draws[row, left + 1] - draws[row, left])
     constant = rows.min(axis=1) == rows.max(axis=1)
     ends[constant] = rows[constant, :1]
-    return np.asarray(ends, dtype=np.float64)
+    return cast(Floats, ends)
 
 
 def sign_flip_p(differences: Floats, *, seed: int, resamples: int = RESAMPLES) -> float:
@@ -120,15 +121,18 @@ def _counts(seed: int, n: int, block: int, rows: int) -> Floats:
 
 def _sign_blocks(seed: int, k: int, total: int, exact: bool) -> list[Floats]:
     """Return rows of -1 and 1, (total, k) in blocks."""
-    rows = max(1, BLOCK // k)
-    return [_signs(seed, k, block * rows, min((block + 1) * rows, total), exact) for block in range(math.ceil(total / rows))]
+    # One draw serves all k up to the next power of two: metrics differ in how many of their differences are 0.
+    width = k if exact else 1 << (k - 1).bit_length()
+    rows = max(1, BLOCK // width)
+    starts = range(0, total, rows)
+    return [_signs(seed, width, start, min(start + rows, total), exact)[:, :k] for start in starts]
 
 
 @lru_cache(maxsize=16)
-def _signs(seed: int, k: int, start: int, stop: int, exact: bool) -> Floats:
+def _signs(seed: int, width: int, start: int, stop: int, exact: bool) -> Floats:
     if exact:
-        flips = (np.arange(start, stop)[:, None] >> np.arange(k)) & 1
+        flips = (np.arange(start, stop)[:, None] >> np.arange(width)) & 1
     else:
         rng = np.random.default_rng(derive_seed(seed, "permutation", str(start)))
-        flips = rng.integers(0, 2, size=(stop - start, k), dtype=np.int8).astype(np.int64)
-    return 1.0 - 2.0 * flips
+        flips = rng.integers(0, 2, size=(stop - start, width), dtype=np.int8).astype(np.int64)
+    return np.where(flips, -1.0, 1.0)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from soundness.statistics.mcnemar import exact_p
+from soundness.statistics.resampling import bootstrap_means, sign_flip_p
+
+
+def test_rows_together_are_rows_alone() -> None:
+    rows = np.random.default_rng(0).normal(size=(5, 30))
+    together = bootstrap_means(rows, seed=3, resamples=499)
+    for row, ends in zip(rows, together, strict=True):
+        assert np.array_equal(bootstrap_means(row[None], seed=3, resamples=499)[0], ends)
+
+
+def test_intervals_move_and_scale_with_their_values_and_mirror() -> None:
+    rows = np.random.default_rng(1).exponential(size=(1, 25))
+    low, high = bootstrap_means(rows, seed=0)[0]
+    assert bootstrap_means(3 * rows + 7, seed=0)[0] == pytest.approx([3 * low + 7, 3 * high + 7])
+    assert bootstrap_means(-rows, seed=0)[0] == pytest.approx([-high, -low])
+
+
+def test_few_problems_make_wider_intervals_than_the_percentiles() -> None:
+    rows = np.random.default_rng(2).normal(size=(200, 10))
+    ends = bootstrap_means(rows, seed=0, resamples=999)
+    width = (ends[:, 1] - ends[:, 0]).mean()
+    student = 2 * 2.262 * rows.std(axis=1, ddof=1).mean() / 10**0.5
+    assert width == pytest.approx(student, rel=0.06)
+
+
+def test_a_constant_row_is_certain() -> None:
+    assert bootstrap_means(np.full((1, 5), 2.0), seed=0).tolist() == [[2.0, 2.0]]
+
+
+def test_right_against_wrong_is_mcnemar_whatever_the_number() -> None:
+    for gained, lost in ((30, 12), (3, 0), (200, 160)):
+        differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * 50)
+        assert sign_flip_p(differences, seed=0) == exact_p(gained, lost) == binomtest(gained, gained + lost).pvalue
+    assert exact_p(0, 0) == 1.0
+
+
+def test_zeros_change_no_p() -> None:
+    values = np.random.default_rng(4).normal(0.3, 1, 37)
+    assert sign_flip_p(values, seed=1) == sign_flip_p(np.concatenate([values, np.zeros(20)]), seed=1)
