@@ -36,6 +36,23 @@ def test_true_thinking_score_by_hand(planted, values) -> None:
     assert values(found, "true_steps")[0] == pytest.approx(sum(abs(one) >= 0.7 for one in need) / 3)
 
 
+def test_halves_of_opposite_sign_do_not_cancel(planted, values) -> None:
+    """The answer is 3 while an even number of lines is as written: a spoiled step mends what another has spoiled."""
+
+    def parity(question: str, written: str) -> str:
+        if written.endswith("Answer:"):
+            lines = written.removesuffix("Answer:").split("\n")
+            return f" {4 if sum(line in ('x 1', 'y 2') for line in lines) % 2 else 3}\n"
+        return "x 1\ny 2\nAnswer: 3\n" if not written else ""
+
+    model = ScriptedModel(parity, name="parity", eps=EPS)
+    found = planted(model, Task("one", (Problem("p", "Count.", "3"),)), ["necessity"])
+    own = HIT - MISS
+    assert values(found, "necessity")[0] == pytest.approx((-own + own) / 2)
+    assert values(found, "sufficiency")[0] == pytest.approx((-own - own) / 2)
+    assert values(found, "true_thinking")[0] == pytest.approx(own)
+
+
 def test_first_step_has_one_context_so_its_halves_coincide(planted) -> None:
     found = planted("computes", "chain-sum:operators=1", ["necessity"])
     table = {(score.problem_id, score.metric): score.value for score in found.scores}
