@@ -241,7 +241,7 @@ def score(
     Every writer in the file gets its estimates (`run.estimates`); the scorer is a fixed yardstick, so reliance is the scorer's
     reliance on the chain, and no verdict is given. A chain of a problem without reference answer is read towards its own.
     """
-    families = choose(metrics)
+    families = choose(metrics, samples=1)
     sampling = Sampling(seed, 0.0, 1.0, max_tokens, splitter)
     imported = load_traces(traces, limit)
     task = trace_task(imported, Path(traces).stem)
