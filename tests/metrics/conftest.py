@@ -1,50 +1,77 @@
+"""Cases whose readings are written down by hand, so that metrics can be checked against arithmetic."""
+
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
-from soundness.chains.sample import sample_chains
-from soundness.examination import Examination, Helpers, Sampling, examine
-from soundness.metrics import FAMILIES
-from soundness.models.base import Model
-from soundness.models.scripted import load_scripted
-from soundness.runs.recorded import Recorded
-from soundness.runs.store import Store
-from soundness.tasks.base import Task, load_task
+from soundness.metrics.belief import Belief
+from soundness.metrics.case import Body, Case
+from soundness.records import Chain, Probe, Problem, Prompt, Reading, Span
 
-Planted = Callable[..., Examination]
+PROMPT, CUE = (1, 2), (9,)
+STEP = 100  # step i of a chain is the one token 100 + i
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    """Return what a planted model makes of its own chains, for the families named."""
-    count = iter(range(1000))
+class Cases:
+    """Makes cases of K one-token steps, and readers of probes from what stands written."""
 
-    def run(
-        model: str | Model,
-        task: str | Task,
-        families: Sequence[str],
+    prompt, cue = PROMPT, CUE
+
+    def make(
+        self,
+        num_steps: int,
         *,
-        limit: int = 6,
-        samples: int = 1,
-        temperature: float = 0.0,
-        helpers: Helpers | None = None,
-    ) -> Examination:
-        writer = load_scripted(model) if isinstance(model, str) else model
-        loaded = load_task(task, limit=limit) if isinstance(task, str) else task
-        with Store(tmp_path / f"store{next(count)}.sqlite") as store:
-            scribe = Recorded(writer, store)
-            sampling = Sampling(temperature=temperature)
-            chains = sample_chains(writer, loaded, samples=samples, temperature=temperature, generate=scribe.generate)
-            chosen = [FAMILIES[name] for name in families]
-            return examine(chains, loaded, chosen, scribe, role="self", sampling=sampling, helpers=helpers)
+        answer_ids: Sequence[int] = (50,),
+        finish="stop",
+        answer_step: int | None = None,
+        rivals: Sequence[Sequence[int]] = (),
+        edits=None,
+        problem_id: str = "p",
+        reference: str | None = "7",
+        outcome=None,
+    ) -> Case:
+        ids = tuple(STEP + i for i in range(num_steps))
+        chain = Chain(
+            problem_id=problem_id,
+            model="m",
+            sample=0,
+            seed=0,
+            prompt=Prompt("q", PROMPT),
+            ids=ids,
+            text="x" * num_steps,
+            finish=finish,
+            steps=tuple(Span(i, i + 1) for i in range(num_steps)),
+            step_texts=("x",) * num_steps,
+            answer="7",
+            answer_step=answer_step,
+            outcome=outcome,
+        )
+        belief = Belief(tuple(answer_ids), tuple(map(tuple, rivals)))
+        body = Body(chain, ("x",) * num_steps, (), ())
+        choices = tuple("abcd"[: len(rivals)]) or None
+        problem = Problem(problem_id, "q", reference, choices=choices)
+        gold = belief if reference is not None else None
+        return Case(problem, chain, "self", body, PROMPT, CUE, gold, belief, edits=edits or {})
 
-    return run
+    def reader(self, ladder, *, top=None, ids=(50,)):
+        """Return a look-up: after i steps the answer `ids` has `ladder[i]` nats (spread over its tokens), and is top as told."""
+
+        def read(probe: Probe) -> Reading:
+            assert probe.continuation == tuple(ids)
+            steps = len(probe.prefix) - len(PROMPT) - len(CUE)
+            assert probe.prefix == (*PROMPT, *(STEP + i for i in range(steps)), *CUE)
+            n = len(ids)
+            return Reading((ladder[steps] / n,) * n, ((True,) * n) if top is None else (bool(top[steps]),) * n)
+
+        return read
+
+    def values(self, family, case, read):
+        """Return name -> number, or the reason where there is none."""
+        return {v.metric: v.reason if v.number is None else v.number for v in family.values(case, read)}
 
 
 @pytest.fixture
-def values() -> Callable[[Examination, str], list[float | None]]:
-    """Return every value of one metric, in order."""
-    return lambda found, metric: [score.value for score in found.scores if score.metric == metric]
+def cases() -> Cases:
+    return Cases()
