@@ -31,7 +31,9 @@ _NUMBER = r"\$?\d[\d,]*(?:\.\d+)?%?"
 _EQUATION = re.compile(
     rf"(?<![\d.,$])(?<![-+*/×÷=(] )(?P<a>{_NUMBER}) ?(?P<sign>[-+*/×÷]) ?(?P<b>{_NUMBER}) ?= ?(?P<c>-?{_NUMBER})(?![\d,.]*\d)"
 )
-_FACT = re.compile(r"(?<!if )\bThe (?P<relation>[a-z]+) of (?P<head>[A-Z]\w*) is (?P<tail>(?!not\b|a\b|an\b|the\b)\w+)(?=[.,;\n]|$)")
+_FACT = re.compile(
+    r"(?<!if )\bThe (?P<relation>[a-z]+) of (?P<head>[A-Z]\w*) is (?P<tail>(?!not\b|a\b|an\b|the\b)\w+)(?=[.,;\n]|$)"
+)
 _RULE = re.compile(r"\bIf the (?P<premise>[a-z]+ of an? \w+ is \w+), then (?P<then>its [a-z]+ is \w+)")
 
 _SENTENCES = {
