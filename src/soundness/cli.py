@@ -31,10 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-train_app = typer.Typer(
-    help="Train a model; the result is audited like any other.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(train_app, name="train")
 import_app = typer.Typer(help="Traces from other harnesses.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 export_app = typer.Typer(help="Runs for other viewers.", no_args_is_help=True, rich_markup_mode=None)
@@ -311,52 +307,125 @@ def validate(
     console.print(f"kept in {out}", style="dim")
 
 
-@train_app.command("sft")
-def train_sft(
+@app.command()
+def methods() -> None:
+    """List every training method: paper, what it needs, what it costs, when to use it."""
+    from soundness.report.methods import print_methods
+
+    print_methods(_console())
+
+
+@app.command("train")
+def train_model(
+    method: Annotated[str, typer.Argument(help="A method of `soundness methods`, such as sft.")],
     model: Annotated[str, typer.Option(help="Model to tune.")],
     task: Annotated[str, typer.Option(help="JSON Lines file, hub:NAME:CONFIG:SPLIT, or a world.")],
-    out: Annotated[Path, typer.Option(help="Folder for the tuned model.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model; an unfinished run goes on.")],
+    config: Annotated[Path | None, typer.Option(help="TOML: the method's options, [settings], [trainer].")] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="One option, as scheme=format; repeatable.")] = None,
     target: Annotated[
-        str, typer.Option(help="rationale: steps and answer; label: answer only; completion: that column.")
-    ] = "rationale",
+        str | None, typer.Option(help="sft: rationale (steps and answer), label (answer only) or completion.")
+    ] = None,
     limit: Limit = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimiser steps, whatever the epochs.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
-    lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA adapter.", min=1)] = 16,
+    batch_size: Annotated[int | None, typer.Option(help="Examples (or completions) per step.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Parts in which a step's batch is computed.")] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="Rank of the LoRA adapter, 16 if left out.", min=1)] = None,
     full: Annotated[bool, typer.Option("--full", help="Train every weight instead of an adapter.")] = False,
-    max_length: Annotated[int, typer.Option(help="Longest example, in tokens.")] = 1024,
-    seed: Seed = 0,
+    bias_only: Annotated[bool, typer.Option("--bias-only", help="Train one vector per layer.")] = False,
+    soft_prompt: Annotated[int | None, typer.Option(help="Train a soft prompt of so many tokens.", min=1)] = None,
+    max_length: Annotated[int | None, typer.Option(help="Longest example, in tokens.")] = None,
+    monitor: Annotated[str | None, typer.Option(help="Problems to audit during training: a file or a world.")] = None,
+    every: Annotated[int | None, typer.Option(help="Steps between two looks; at most 5 % of the time if left out.")] = None,
+    stop_when_lost: Annotated[bool, typer.Option("--stop-when-lost", help="End once reasoning is lost beyond the noise.")] = False,
+    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random, 0 if left out.")] = None,
     dtype: Dtype = None,
     device: Device = None,
-    report_to: Annotated[str, typer.Option(help="Where the Trainer logs: none, tensorboard, wandb, trackio.")] = "none",
+    report_to: Annotated[str | None, typer.Option(help="Where the Trainer logs: none, tensorboard, wandb, trackio.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="Column of a hub data set, as question=problem; repeatable.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check data, memory and one step, and stop.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Supervised fine-tuning on labels, rationales or any completion column."""
+    """Train a model by one of the methods; the result is audited like any other."""
     from soundness.tasks.base import load_task
-    from soundness.training.sft import train_sft as run_sft
+    from soundness.training.common import Settings
+    from soundness.training.methods import dry_run as try_one
+    from soundness.training.methods import parse_options, read_config
+    from soundness.training.methods import train as run_training
 
     console = _console()
-    chosen = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-    problems = load_task(task, limit=limit, seed=seed, columns=_columns(column))
+    kinds = {"full": full, "bias": bias_only, "prompt": soft_prompt is not None}
+    if sum([*kinds.values(), lora_rank is not None]) > 1:
+        raise SettingError("--lora-rank, --full, --bias-only and --soft-prompt exclude each other: give one")
+    own = parse_options(option or [])
+    if target is not None:
+        own["target"] = target
+    chosen, common = read_config(method, config, own)
+    told_settings = {
+        "epochs": epochs,
+        "max_steps": max_steps,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "lora_rank": lora_rank,
+        "prompt_tokens": soft_prompt,
+        "adaptation": next((name for name, wanted in kinds.items() if wanted), None),
+        "max_length": max_length,
+        "save_every": save_every,
+        "seed": seed,
+        "dtype": dtype,
+        "device": device,
+        "report_to": report_to,
+        "overwrite": overwrite or None,
+    }
+    settings = Settings(**{**common, **{name: value for name, value in told_settings.items() if value is not None}})
+    problems = load_task(task, limit=limit, seed=settings.seed, columns=_columns(column))
+    if dry_run:
+        cost = try_one(method, model, problems, config=chosen, settings=settings)
+        console.print(
+            f"{cost.num_examples} examples, {cost.num_steps} steps of {cost.seconds_per_step:.2f} s, {cost.seconds / 60:.1f} min; "
+            f"most memory held {cost.memory / 1e9:.2f} GB; loss of the first step {cost.loss:.3f}"
+        )
+        return
+    watcher = None
+    if monitor is not None:
+        from soundness.training.monitor import SoundnessMonitor
+
+        watcher = SoundnessMonitor(None, monitor, every=every, stop_when_lost=stop_when_lost, seed=settings.seed)
     with _progress(console, quiet) as told:
-        folder = run_sft(
+        folder = run_training(
+            method,
             model,
             problems,
             out=out,
-            target=target,  # type: ignore[arg-type]
-            lora_rank=None if full else lora_rank,
-            full=full,
-            max_length=max_length,
-            seed=seed,
-            dtype=dtype,
-            device=device,
-            report_to=report_to,
-            on_progress=told,
-            **{name: value for name, value in chosen.items() if value is not None},  # type: ignore[arg-type]
+            config=chosen,
+            settings=settings,
+            monitor=watcher,
+            on_progress=lambda step: told(f"training {method}", step.step, step.num_steps),
         )
+    if watcher is not None:
+        console.print(watcher.words())
     console.print(f"kept in {folder}; compare it with: soundness audit {model} {folder} --task TASK --out RUN")
+
+
+@app.command()
+def compare(
+    plan: Annotated[Path, typer.Argument(help="TOML: model, task, audit, and one [[method]] per training.")],
+    out: Annotated[Path, typer.Option(help="Folder for models, audit and page; what is there is not done again.")],
+    quiet: Quiet = False,
+) -> None:
+    """Train several ways, audit all against the base at matched accuracy, and write one page."""
+    from soundness.atlas import compare as run_compare
+    from soundness.report.methods import print_atlas
+
+    console = _console()
+    with _progress(console, quiet) as told:
+        atlas = run_compare(plan, out=out, on_progress=told)
+    print_atlas(atlas, console)
 
 
 @app.command("report")
@@ -499,6 +568,9 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except typer.TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help page
+            typer.echo(error.format_message())
+            sys.exit(0)
         typer.echo(f"error: {error.format_message()}", err=True)
         sys.exit(SoundnessError.exit_code)
     except typer.Abort:

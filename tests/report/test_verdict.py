@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundness.records import Comparison, Estimate, Word
-from soundness.report.verdict import INFORMATION, RELIANCE, Thresholds, describe, judge, problems_needed
+from soundness.report.verdict import INFORMATION, RELIANCE, Thresholds, describe, disagreements, judge, problems_needed
 
 
 def compared(
@@ -262,3 +262,35 @@ def test_few_or_equally_many_answers_without_steps_do_not_decide(base: float, tu
 def test_a_model_that_lost_accuracy_is_lost_even_if_it_writes_no_steps() -> None:
     rows = case(accuracy=(0.8, 0.4))
     assert judge("tuned", [rows["accuracy"], silent(0.0, 1.0)]).word is Word.LOST
+
+
+def test_a_fall_that_the_correction_explains_is_no_fall_and_no_ground_for_sound() -> None:
+    rows = case(information=(2.31, 0.12), reliance=(0.8, 0.1))
+    doubted = {name: replace(row, p_adjusted=0.2) for name, row in rows.items()}
+    reason = why(doubted)
+    assert "does not outlast the correction for all metrics compared (p 0.20)" in reason
+    assert word({name: replace(row, p_adjusted=0.05) for name, row in rows.items()}) is Word.HOLLOWED
+    assert word({name: replace(row, p_adjusted=0.9) for name, row in case().items()}) is Word.SOUND
+
+
+def test_a_fall_must_exceed_what_the_base_shows_against_itself() -> None:
+    rows = list(case(information=(2.0, 1.5), reliance=(0.8, 0.6)).values())
+    measures = [(metric, "self") for metric in (*INFORMATION, *RELIANCE)]
+    quiet = dict.fromkeys(measures, Estimate(0.0, -0.05, 0.05, 40, 0))
+    loud = dict.fromkeys(measures, Estimate(0.0, -0.6, 0.6, 40, 0))
+    assert judge("tuned", rows).word is judge("tuned", rows, floor=quiet).word is Word.HOLLOWED
+    verdict = judge("tuned", rows, floor=loud)
+    assert verdict.word is Word.INSUFFICIENT
+    assert any("is within what the base shows against itself ([-0.60, 0.60])" in line for line in verdict.evidence_for)
+
+
+def test_operators_that_disagree_are_shown_and_do_not_decide() -> None:
+    rows = case()
+    pairs = [("mistake_reliance", "mistake_other"), ("filler_reliance", "absent")]
+    other = compared("mistake_other", 0.8, 0.3)
+    verdict = judge("tuned", [*rows.values(), other], operators=pairs)
+    assert verdict.word is Word.SOUND
+    shown = [line for line in verdict.evidence_against if line.startswith("two operators disagree")]
+    assert len(shown) == 1 and "mistake other fell from 0.80 to 0.30" in shown[0]
+    agree = compared("mistake_other", 0.8, 0.8)
+    assert not disagreements("tuned", [*rows.values(), agree], pairs)
