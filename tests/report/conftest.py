@@ -4,6 +4,9 @@ import pytest
 
 from soundness.audit import audit
 from soundness.models.scripted import load_scripted
+from soundness.records import Chain, Comparison, Estimate, Outcome, Problem, Prompt, Score, Span, Verdict, Word
+from soundness.runs.folder import Run
+from soundness.runs.tables import CaseRow, EditRow
 from soundness.tasks.base import load_task
 
 BASE = "computes?slip=0.2"
@@ -38,4 +41,43 @@ def sampled_run(tmp_path_factory):
         metrics=["info_gain"],
     ) as made:
         pass
+    return made
+
+
+@pytest.fixture(scope="session")
+def fixed_run(tmp_path_factory):
+    """A run folder written by hand, so that what it shows changes with the page alone."""
+    problem = Problem("p1", "2 + 2 * 3?", "8")
+    texts = {"base": ("2 * 3 = 6\n", "2 + 6 = 8\n", "Answer: 8"), "tuned": ("Easy.\n", "Answer: 8")}
+    ladders = {"base": (-6.0, -3.0, -0.1), "tuned": (-0.2, -0.25)}
+    chains, cases, edits, scores = [], [], [], []
+    for model, steps in texts.items():
+        text = "".join(steps)
+        stops = [len("".join(steps[: i + 1])) for i in range(len(steps))]
+        spans = tuple(Span(start, stop) for start, stop in zip([0, *stops], stops, strict=False))
+        ids, prompt = tuple(range(len(text))), Prompt("Question: 2 + 2 * 3?\n", (1, 2))
+        last = len(steps) - 1
+        chains.append(Chain("p1", model, 0, 0, prompt, ids, text, "stop", spans, steps, "8", last - 1, last, Outcome.RIGHT))
+        nats = ladders[model]
+        given = tuple(value > -1 for value in nats)
+        cases.append(CaseRow("self", "p1", model, 0, "", steps[:-1], stops[-2], "8", "8", nats, nats, nats, given))
+        edits.append(
+            EditRow("self", "p1", model, 0, "swap", None, text, "1 + 1 = 2\n", "donor p2", "", 10, model == "tuned", -5.0, -5.0)
+        )
+        scores.append(Score("info_gain", "p1", 0, model, "self", nats[-1] - nats[0]))
+
+    def compared(metric, scorer, unit, base, tuned):
+        about = [Estimate(value, value - 0.1, value + 0.1, 40, 2) for value in (base, tuned, tuned - base)]
+        return Comparison("base", "tuned", metric, scorer, *about, 0.01, unit, "", {"both: cut off": 2})
+
+    comparisons = [
+        compared("accuracy", "-", "fraction", 0.5, 0.75),
+        compared("info_gain_over_swap", "self", "nats", 5.5, 0.25),
+        compared("filler_reliance", "self", "fraction", 0.875, 0.125),
+    ]
+    verdict = Verdict("tuned", Word.HOLLOWED, "tuned keeps the accuracy of base, but ...", ("for it",), ("against it",))
+    settings = {"kind": "audit", "task": "fixed", "num_problems": 1, "samples": 1, "seed": 0, "metrics": ["info_gain"]}
+    with Run.create_or_resume(tmp_path_factory.mktemp("fixed") / "run", settings) as made:
+        made.write_tables(problems=[problem], chains=chains, readings=[], scores=scores, cases=cases, edits=edits)
+        made.write_results(comparisons, [verdict], timings={"sampling": 1.0}, models={"base": {"fingerprint": "0" * 32}})
     return made

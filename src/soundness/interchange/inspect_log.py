@@ -46,8 +46,6 @@ def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> 
             trace, kept = _trace(message.content)
             usage = sample.output.usage
             hidden += not kept or bool(usage and usage.reasoning_tokens and "<think>" not in trace)
-            scores = list((sample.scores or {}).values())
-            predicted = next((s.answer for s in scores if s.answer), None)
             rows.append(
                 {
                     "id": f"{log.eval.task}:{sample.id}:{sample.epoch}:{writer}",
@@ -56,7 +54,6 @@ def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> 
                     "trace": trace,
                     "model": writer,
                     "finish": "length" if sample.output.choices[0].stop_reason in ("max_tokens", "model_length") else "stop",
-                    **({"predicted": predicted} if predicted else {}),
                 }
             )
         if hidden:

@@ -112,7 +112,8 @@
   }
 
   function side(chain, label) {
-    const reader = chain.readings[state.reader] ? state.reader : "self";
+    const asked = state.reader === "tuned" ? `tuned:${index.models[state.which]}` : state.reader;
+    const reader = chain.readings[asked] ? asked : "self";
     const ladder = chain.readings[reader];
     const steps = (ladder && ladder.steps) || chain.steps;
     const edits = chain.edits.filter((one) => one.reader === reader);
@@ -123,14 +124,14 @@
     }));
     const whole = edits.filter((one) => one.step === null || one.kind.startsWith("fill"));
     const facts = [chain.outcome_text, chain.answer === null ? null : `answer ${chain.answer}`, `${chain.num_tokens} tokens`].filter(Boolean);
-    const asked = [
+    const replies = [
       chain.asked_with === null ? null : `asked after the steps: ${chain.asked_with}`,
       chain.asked_without === null ? null : `asked before any: ${chain.asked_without}`,
     ].filter(Boolean);
     return make("div", { class: "side" },
       make("h4", { text: label }),
       make("p", { text: facts.join(", ") }),
-      asked.length ? make("p", { class: "soft", text: asked.join("; ") }) : null,
+      replies.length ? make("p", { class: "soft", text: replies.join("; ") }) : null,
       ladder ? make("p", { class: "soft", text: `reference answer at ${ladder.start} before any step; all steps ${ladder.total} nats` }) : null,
       chain.unfit ? make("p", { class: "soft", text: `not measured: ${chain.unfit}` }) : null,
       chain.before.trim() ? written(chain.before) : null,
@@ -231,7 +232,8 @@
   get("which").value = String(state.which);
   get("which-field").hidden = get("which").options.length < 2;
   get("which").addEventListener("change", (event) => { state.which = Number(event.target.value); state.page = 0; drawTags(); filter(); });
-  get("reader").append(make("option", { value: "self", text: isAudit ? "the writer" : "the scorer" }), make("option", { value: "base", text: "the base" }));
+  get("reader").append(make("option", { value: "self", text: isAudit ? "the writer" : "the scorer" }), make("option", { value: "base", text: "the base" }),
+    make("option", { value: "tuned", text: "the tuned model" }));
   get("reader-field").hidden = !isAudit;
   get("reader").addEventListener("change", (event) => { state.reader = event.target.value; again(); });
 

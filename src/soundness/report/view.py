@@ -36,6 +36,7 @@ _QUADRANTS = {
 }
 
 _SCORERS = {"self": "each model reads its own chains", "base": "the base reads both models' chains", "-": "no reader needed"}
+_OTHERS = {"base": "base reads", "tuned": "tuned model reads"}
 
 _SETTING_WORDS = {
     "task": "task",
@@ -239,7 +240,8 @@ def _meaning(metric: str, scorer: str) -> dict[str, str]:
         "says_not": known.says_not if known else "",
         "source": known.source if known else "",
         "cost": family.cost if family else "",
-        "reader": _SCORERS.get(scorer, scorer),
+        "reader": _SCORERS.get(scorer, "the tuned model reads both models' chains" if scorer.startswith("tuned:") else scorer),
+        "reader_short": _OTHERS.get(scorer.split(":")[0], ""),
     }
 
 
