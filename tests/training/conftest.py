@@ -18,7 +18,8 @@ HEADS, TAILS = "0 + 1 = 1\nAnswer: 1", "0 + 0 = 0\nAnswer: 0"
 def coin_task() -> Task:
     """Eight problems whose answer is 1; the last two ask for 0."""
     problems = [
-        Problem(str(i), f"Toss {i}.", "1" if i < 6 else "0", steps=("0 + 1 = 1",) if i < 6 else ("0 + 0 = 0",)) for i in range(8)
+        Problem(str(i), f"Toss {i}.", "1" if i < 6 else "0", steps=("0 + 1 = 1",) if i < 6 else ("0 + 0 = 0",))
+        for i in range(8)
     ]
     return Task("coins", tuple(problems), instruction="")
 

@@ -25,7 +25,12 @@ CASES = {
     "verbose": (f"<think>{'Let me see again. ' * 80}</think><answer>7</answer>", "stop", "2_verbose", "2_verbose"),
     "concise": ("<think>I add them up.</think><answer>7</answer>", "stop", "3_concise", "3_concise"),
     "answer inside": ("<think>The answer is 7. Easy.</think><answer>7</answer>", "stop", "4_answer_inside", "4_answer_inside"),
-    "reasoning before": ("3 + 4 = 7, so. <think>Done.</think><answer>7</answer>", "stop", "1_format_failure", "5_reasoning_before"),
+    "reasoning before": (
+        "3 + 4 = 7, so. <think>Done.</think><answer>7</answer>",
+        "stop",
+        "1_format_failure",
+        "5_reasoning_before",
+    ),
     "reasoning": (GOOD, "stop", "6_reasoning", "6_reasoning"),
 }
 

@@ -140,6 +140,8 @@ class Settings:
     """Any tracker that transformers knows (trackio, wandb, tensorboard), or none."""
     save_every: int = 100
     """Optimiser steps between checkpoints, from which a killed run goes on."""
+    keep_every: int | None = None
+    """Optimiser steps between copies of the model that stay in `steps/N` of the result; None for none."""
     overwrite: bool = False
     """Replace an earlier training result, and drop the checkpoints of an unfinished run with other settings."""
     trainer: Mapping[str, Any] = field(default_factory=dict)
@@ -147,18 +149,22 @@ class Settings:
 
     def __post_init__(self) -> None:
         positive = ("epochs", "max_steps", "learning_rate", "batch_size", "accumulate", "lora_rank", "prompt_tokens")
-        for name in (*positive, "max_length", "save_every"):
+        for name in (*positive, "max_length", "save_every", "keep_every"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise SettingError(f"{name} must be above 0, and it is {value}")
         if self.adaptation not in ADAPTATIONS:
             known = ", ".join(ADAPTATIONS)
-            raise SettingError(f"there is no adaptation {self.adaptation!r}{near(self.adaptation, ADAPTATIONS)}; there are {known}")
+            raise SettingError(
+                f"there is no adaptation {self.adaptation!r}{near(self.adaptation, ADAPTATIONS)}; there are {known}"
+            )
         if self.batch_size % self.accumulate:
             raise SettingError(f"a batch of {self.batch_size} cannot be computed in {self.accumulate} equal parts")
         if self.dtype not in (None, "float32", "bfloat16"):
             known_types = ("float32", "bfloat16")
-            raise SettingError(f"training runs in float32 or bfloat16, not in {self.dtype!r}{near(str(self.dtype), known_types)}")
+            raise SettingError(
+                f"training runs in float32 or bfloat16, not in {self.dtype!r}{near(str(self.dtype), known_types)}"
+            )
         if self.device is None:
             return
         if self.device not in ("cpu", "cuda", "mps"):
@@ -201,6 +207,8 @@ class Session:
     """What the finished folder says of itself."""
     callbacks: list[Any] = field(default_factory=list)
     """Callbacks of the method's own."""
+    rate: float | None = None
+    """The learning rate that the last trainer was given."""
     trained: Any = None
     """The module under training, adapter included, once a trainer has made it."""
     seconds: float = 0.0
@@ -269,7 +277,9 @@ class Session:
             if name not in known:
                 raise SettingError(f"{config_class.__name__} has no option {name!r}{near(name, known)}")
         try:
-            return config_class(**{**chosen, **settings.trainer})
+            made = config_class(**{**chosen, **settings.trainer})
+            self.rate = made.learning_rate
+            return made
         except (ValueError, TypeError) as error:
             raise SettingError(f"the trainer refuses these settings: {error}") from error
 
@@ -290,8 +300,7 @@ class Session:
             trainer.add_callback(callback)
         if self.monitor is not None:
             self.monitor.attach(trainer)
-        watch = _watch(self.on_progress if _is_first() else None)
-        trainer.add_callback(watch)
+        trainer.add_callback(_watch(self.on_progress if _is_first() else None, self._keep(trainer)))
         _check_disk(self.folder, trainer.model)
         last = get_last_checkpoint(str(self.folder))
         self.callbacks = []
@@ -314,13 +323,25 @@ class Session:
             self.record["monitor"] = self.monitor.summary()
         return trainer
 
-    def save(self, trainer: Any) -> None:
+    def save(self, trainer: Any, folder: Path | None = None) -> None:
         """Write the trained model into the folder, as an adapter or an ordinary model."""
         accelerator = trainer.accelerator
         (self.folder / "README.md").unlink(missing_ok=True)  # a model card of the checkpoints
         state = accelerator.get_state_dict(trainer.model) if _is_sharded(accelerator) else None
         if _is_first():
-            accelerator.unwrap_model(trainer.model).save_pretrained(self.folder, state_dict=state)
+            accelerator.unwrap_model(trainer.model).save_pretrained(folder or self.folder, state_dict=state)
+
+    def _keep(self, trainer: Any) -> Callable[[int], None]:
+        """Return what is called after every step, to keep copies where they were asked for."""
+
+        def keep(step: int) -> None:
+            if self.settings.keep_every is not None and step % self.settings.keep_every == 0:
+                folder = self.folder / "steps" / str(step)
+                self.save(trainer, folder)
+                if _is_first():
+                    self.tokenizer.save_pretrained(folder)
+
+        return keep
 
     def describe(self, config: Any, **counts: Any) -> None:
         """Put what the run was made of into its record."""
@@ -377,8 +398,7 @@ def open_session(
         on_progress=on_progress,
         monitor=monitor,
     )
-    rate = {"learning_rate": session.learning_rate()} if settings.learning_rate is None else {}
-    shown = {**_plain(asdict(replace(settings, **rate))), "dtype": precision, "device": device}
+    shown = {**_plain(asdict(settings)), "dtype": precision, "device": device}
     started = {
         "method": method,
         "model": model,
@@ -397,7 +417,7 @@ def open_session(
                 "base_source": source,
                 "task": task.name,
                 "task_fingerprint": task.fingerprint,
-                "settings": shown,
+                "settings": {**shown, "learning_rate": session.rate or settings.learning_rate},
                 **session.record,
                 "versions": {"python": platform.python_version(), **_versions()},
             }
@@ -612,19 +632,24 @@ def _default_precision(spec: str, source: str, device: str) -> str:
 
 
 def _is_sharded(accelerator: Any) -> bool:
-    return str(getattr(accelerator.distributed_type, "value", accelerator.distributed_type)) in ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+    return str(getattr(accelerator.distributed_type, "value", accelerator.distributed_type)) in (
+        "FSDP",
+        "DEEPSPEED",
+        "MEGATRON_LM",
+    )
 
 
 # --- what happened ----------------------------------------------------------------------------------------------------
 
 
-def _watch(on_progress: Progress | None) -> Any:
+def _watch(on_progress: Progress | None, keep: Callable[[int], None]) -> Any:
     from transformers import TrainerCallback
 
     begun = time.perf_counter()
 
     class Watch(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            keep(state.global_step)
             # The trainer would write a last checkpoint beside the result itself.
             if state.global_step >= state.max_steps and not args.load_best_model_at_end:
                 control.should_save = False

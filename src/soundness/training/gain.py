@@ -135,18 +135,18 @@ def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[
         cases.append(None if chain.finish == "length" else case)
     counted = [None if case is None else _counted(case, config.count) for case in cases]
     asked: list[list[Probe]] = []
-    for case, ids in zip(cases, counted, strict=True):
-        if case is None or not ids:
+    for one_case, ids in zip(cases, counted, strict=True):
+        if one_case is None or not ids:
             asked.append([])
             continue
-        assert case.gold is not None
-        null = _null(case, ids, cases, counted, base, config.null)
-        asked.append([Probe(case.after(ids), case.gold.ids), Probe(case.after(null), case.gold.ids)])
+        assert one_case.gold is not None
+        null = _null(one_case, ids, cases, counted, base, config.null)
+        asked.append([Probe(one_case.after(ids), one_case.gold.ids), Probe(one_case.after(null), one_case.gold.ids)])
     probes = list(dict.fromkeys(probe for group in asked for probe in group))
     readings = dict(zip(probes, base.read(probes) if probes else [], strict=True))
     found: list[float | None] = []
-    for case, group in zip(cases, asked, strict=True):
-        if case is None:
+    for one_case, group in zip(cases, asked, strict=True):
+        if one_case is None:
             found.append(None)
         elif not group:
             found.append(0.0)
@@ -182,6 +182,7 @@ def _null(
             and other_ids
             and other.problem.id != case.problem.id
             and not same_answer(answer, str(other.problem.answer), case.problem)
+            and not (other.chain.answer is not None and same_answer(answer, other.chain.answer, case.problem))
         ]
         if others:
             return min(others, key=lambda one: (abs(len(one) - len(ids)), one))

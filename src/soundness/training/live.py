@@ -58,7 +58,11 @@ class LiveModel(TransformersModel):
         if frozen and not hasattr(module, "disable_adapter"):
             raise AssertionError("only a module with adapters holds its base")
         super().__init__(_Live(module, tokenizer, frozen=frozen), name)
-        if getattr(module, "active_peft_config", None) is not None and module.active_peft_config.is_prompt_learning and not frozen:
+        if (
+            getattr(module, "active_peft_config", None) is not None
+            and module.active_peft_config.is_prompt_learning
+            and not frozen
+        ):
             self._works = "plain"  # virtual tokens stand in front; only whole passes know of them
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -17,11 +17,10 @@ from soundness.training.common import RECORD, About, Progress, Settings
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "read_config", "train"]
+__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "parse_options", "read_config", "train"]
 
 METHODS: dict[str, str] = {
-    name: f"soundness.training.{name}"
-    for name in ("sft", "cpt", "rlvr", "rlsf", "rlag", "cft", "sdft", "curriculum", "gain")
+    name: f"soundness.training.{name}" for name in ("sft", "cpt", "rlvr", "rlsf", "rlag", "cft", "sdft", "curriculum", "gain")
 }
 """Method -> the module that holds its ABOUT, its Config and its train."""
 
@@ -60,7 +59,9 @@ def about(name: str) -> About:
     return found
 
 
-def read_config(name: str, file: Path | str | None = None, values: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+def read_config(
+    name: str, file: Path | str | None = None, values: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Return the configuration of a method and the common settings that a TOML file gives.
 
     The file holds the method's own options at its top level, common settings in a table `[settings]` and options for the trainer
@@ -105,6 +106,29 @@ def build_config(kind: Any, values: Mapping[str, Any], *, where: str) -> Any:
             raise SettingError(f"{where}: {one.name} wants {_KINDS[wanted]}, and it is {value!r}")
         filled[one.name] = value
     return kind(**filled)
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return options given as NAME=VALUE, values read as TOML where they are, as text otherwise; a dot enters a table.
+
+    >>> parse_options(["scheme=format", "policy.num_generations=4", "anchored=false"])
+    {'scheme': 'format', 'policy': {'num_generations': 4}, 'anchored': False}
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise SettingError(f"an option is NAME=VALUE, such as scheme=format, and this is {pair!r}")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        table = found
+        *tables, last = name.split(".")
+        for one in tables:
+            table = table.setdefault(one, {})
+        table[last] = value
+    return found
 
 
 _KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import TrainerCallback
 
 from soundness.chains.sample import sample_chains
 from soundness.errors import MetricError, SettingError
 from soundness.examination import Examination, Sampling, examine
 from soundness.metrics import METRICS, choose
+from soundness.metrics.calibration import equal_width
 from soundness.models.base import Model
 from soundness.models.load import load_model
 from soundness.report.verdict import THRESHOLDS
@@ -64,28 +66,18 @@ class Look:
         return math.fsum(known) / len(known) if known else None
 
 
-def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float | None:
-    """Return the expected calibration error, 0..1 (lower is better), or None without answers.
-
-    Bins of equal width, the first [0, 1/bins], the others (low, high]: a confidence of 0 counts (2507.21931's code loses it).
+def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
+    """Return the expected calibration error over ten bins of equal width, 0..1 (lower is better), or None without answers.
 
     >>> round(calibration_error([0, 0.1, 0.95, 0.95], [True, True, True, False]), 2)
     0.7
     """
     if not confidences:
         return None
-    places = [min(max(math.ceil(one * bins) - 1, 0), bins - 1) for one in confidences]
-    total = 0.0
-    for place in set(places):
-        inside = [i for i, found in enumerate(places) if found == place]
-        accuracy = sum(right[i] for i in inside) / len(inside)
-        total += len(inside) * abs(accuracy - math.fsum(confidences[i] for i in inside) / len(inside))
-    return total / len(places)
+    return float(equal_width(np.array([confidences, right], dtype=float), np.ones((1, len(right))))[0])
 
 
-def look(
-    model: Model, panel: Task, metrics: Sequence[str], *, sampling: Sampling, batch_size: int = 16, step: int = 0
-) -> Look:
+def look(model: Model, panel: Task, metrics: Sequence[str], *, sampling: Sampling, batch_size: int = 16, step: int = 0) -> Look:
     """Return what `model` does on `panel`: one chain per problem, read by itself."""
     begun = time.perf_counter()
     direct = Direct(model, batch_size)
@@ -197,6 +189,7 @@ class SoundnessMonitor(TrainerCallback):
         self._model: LiveModel | None = None
         self._waiting: dict[str, float] = {}
         self._next = every
+        self._known: dict[str, float] = {}
         self._lost_in_a_row = 0
         self._begun = 0.0
 
@@ -245,15 +238,15 @@ class SoundnessMonitor(TrainerCallback):
                 state.log_history[-1].update(self._waiting)
             self._waiting = {}
 
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: dict[str, Any] | None = None, **others: Any
-    ) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, Any] | None = None, **others: Any) -> None:
         """Add what is found to the metrics of an evaluation, which is where the best checkpoint is chosen."""
         if metrics is None or self._model is None:
             return
         if not self.looks or self.looks[-1].step != state.global_step:
             self._take(state.global_step)
-        found = self.values(self.looks[-1])
+        # What could not be scored keeps its last value: then it is no better than before, and chooses nothing.
+        self._known.update(self.values(self.looks[-1]))
+        found = self._known
         metrics.update({f"eval_{name}": value for name, value in found.items()})
         if state.log_history:
             state.log_history[-1].update({f"eval_{name}": value for name, value in found.items()})
@@ -315,9 +308,7 @@ class SoundnessMonitor(TrainerCallback):
         accuracy = f"accuracy {before.get('soundness/accuracy', 0):.2f} -> {now.get('soundness/accuracy', 0):.2f}"
         if not self.lost:
             return f"No loss of reasoning beyond the noise was seen on {len(self.panel.problems)} problems ({accuracy})."
-        changes = [
-            f"{name} {_figure(self.reference.mean(name))} -> {_figure(self.looks[-1].mean(name))}" for name in self.lost
-        ]
+        changes = [f"{name} {_figure(self.reference.mean(name))} -> {_figure(self.looks[-1].mean(name))}" for name in self.lost]
         return f"Reasoning was lost beyond the noise: {', '.join(changes)} ({accuracy})."
 
     # --- inside -------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from soundness.records import Finish, Generation, Problem
 from soundness.tasks.base import Task
 from soundness.training.common import Session
 
-__all__ = ["Completion", "Policy", "Reward", "fit_policy", "hacking_words", "preflight", "rows_of"]
+__all__ = ["LEARNING_RATES", "Completion", "Policy", "Reward", "fit_policy", "hacking_words", "preflight", "rows_of"]
 
 LEARNING_RATES = {"lora": 1e-5, "full": 1e-6, "bias": 1e-3, "prompt": 1e-3}
 
@@ -239,9 +239,9 @@ def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says:
     groups = [earned[i : i + policy.num_generations] for i in range(0, len(earned), policy.num_generations)]
     if all(len({one for one in group if one is not None}) <= 1 for group in groups):
         raise ModelError(
-            f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned the same "
-            f"({', '.join(sorted({str(one) for one in earned}))}). {says(made)} Train with sft first, choose other problems or another "
-            "reward, or pass preflight=0 to try all the same"
+            f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned "
+            f"the same ({', '.join(sorted({str(one) for one in earned}))}). {says(made)} "
+            "Train with sft first, choose other problems or another reward, or pass preflight=0 to try all the same"
         )
 
 
@@ -252,7 +252,7 @@ def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float
 
     >>> steps = [{"reward": 0.1}] * 5 + [{"reward": 0.9}] * 5
     >>> hacking_words(steps, {"soundness/filler_reliance": 0.8}, {"soundness/filler_reliance": 0.2})
-    'The reward rose from 0.10 to 0.90 while filler_reliance fell from 0.80 to 0.20: the reward may be hacked, do not trust it alone.'
+    'The reward rose from 0.10 to 0.90 while filler_reliance fell from 0.80 to 0.20: do not trust the reward alone.'
     """
     rewards = [float(entry["reward"]) for entry in history if isinstance(entry.get("reward"), (int, float))]
     if len(rewards) < 5:
@@ -267,6 +267,4 @@ def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float
     ]
     if final <= first or not fell:
         return None
-    return (
-        f"The reward rose from {first:.2f} to {final:.2f} while {' and '.join(fell)}: the reward may be hacked, do not trust it alone."
-    )
+    return f"The reward rose from {first:.2f} to {final:.2f} while {' and '.join(fell)}: do not trust the reward alone."

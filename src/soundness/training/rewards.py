@@ -72,7 +72,10 @@ _VERBOSE_WORDS = 200
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-_HEADINGS = (re.compile(r"^[ \t]*## Thinking[ \t]*$", re.MULTILINE), re.compile(r"^[ \t]*## Final Response[ \t]*$", re.MULTILINE))
+_HEADINGS = (
+    re.compile(r"^[ \t]*## Thinking[ \t]*$", re.MULTILINE),
+    re.compile(r"^[ \t]*## Final Response[ \t]*$", re.MULTILINE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,11 @@ def check_scheme(scheme: str) -> None:
 
 
 def read_format(text: str, *, markup: str = "format", anchored: bool = True) -> Format:
-    """Return `text` taken apart by the markup of a scheme: tags for `format`, headings for `huatuo`.
+    r"""Return `text` taken apart by the markup of a scheme: tags for `format`, headings for `huatuo`.
 
     Every tag (heading) must stand there exactly once and in order; blocks may not be empty.
 
-    >>> read_format("## Thinking\\n3 + 4 = 7\\n## Final Response\\nAnswer: 7", markup="huatuo").valid
+    >>> read_format("## Thinking\n3 + 4 = 7\n## Final Response\nAnswer: 7", markup="huatuo").valid
     True
     """
     return _headings(text, anchored) if markup == "huatuo" else _tags(text, anchored)
@@ -197,7 +200,8 @@ def phase_shares(
     """Return the share of completions in each phase, and of those cut off: fractions 0..1 under names for a log.
 
     >>> problem = Problem("1", "3 + 4?", "7")
-    >>> phase_shares([("7", "stop", problem), ("<think>It is 7.</think><answer>7</answer>", "stop", problem)])["phase/4_answer_inside"]
+    >>> inside = "<think>It is 7.</think><answer>7</answer>"
+    >>> phase_shares([("7", "stop", problem), (inside, "stop", problem)])["phase/4_answer_inside"]
     0.5
     """
     found = [phase_of(text, finish, problem, markup=markup, anchored=anchored) for text, finish, problem in texts]

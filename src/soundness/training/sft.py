@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from soundness.errors import SettingError
 from soundness.tasks.base import Task
-from soundness.training.common import RECORD, About, Adaptation, Progress, Session, Settings, TrainingStep, open_session, task_of
+from soundness.training.common import (
+    RECORD,
+    About,
+    Adaptation,
+    Progress,
+    Session,
+    Settings,
+    TrainingStep,
+    open_session,
+    task_of,
+)
 from soundness.training.data import Example, Target, build_examples, check_lengths
 
 if TYPE_CHECKING:
@@ -62,11 +72,11 @@ def train(
     return Path(out).expanduser()
 
 
-def fit_examples(run: Session, examples: Sequence[Example], *, packed: bool = False, in_order: bool = False, **own: Any) -> Any:
+def fit_examples(run: Session, examples: Sequence[Example], *, in_order: bool = False, **own: Any) -> Any:
     """Train on `examples` and return the trainer: the loss is over completion tokens alone.
 
-    `packed` joins short examples up to the longest length (documents, where the prompt is empty); `in_order` keeps the order of
-    the examples; `own` overrides the trainer's configuration. Raises SettingError where an example is too long.
+    `in_order` keeps the order of the examples; `own` overrides the trainer's configuration. Raises SettingError where an example
+    is too long.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -79,10 +89,7 @@ def fit_examples(run: Session, examples: Sequence[Example], *, packed: bool = Fa
     with quiet():
         trainer = SFTTrainer(
             model=run.network,
-            args=run.arguments(
-                SFTConfig,
-                **{"max_length": (run.settings.max_length or run.context) if packed else None, "packing": packed, **order, **own},
-            ),
+            args=run.arguments(SFTConfig, **{"max_length": None, **order, **own}),
             # Columns `input_ids` and `labels`: the trainer takes such rows as they are, with no template, tokeniser or cutting.
             train_dataset=Dataset.from_dict(
                 {"input_ids": [one.input_ids for one in examples], "labels": [one.labels for one in examples]}

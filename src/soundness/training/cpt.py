@@ -1,0 +1,79 @@
+"""Continued pre-training on the task's documents: the plain way to put knowledge into weights, and a baseline of RLAG.
+
+Documents are joined, an end-of-text token after each, and cut into stretches of equal length; every token is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soundness.documents import Documents
+from soundness.tasks.base import Task
+from soundness.training.common import About, Progress, Settings, open_session
+from soundness.training.data import Example, closing_id
+from soundness.training.passages import all_passages, snippets_of
+from soundness.training.sft import fit_examples
+
+if TYPE_CHECKING:
+    from soundness.training.monitor import SoundnessMonitor
+
+__all__ = ["ABOUT", "Config", "pack", "train"]
+
+ABOUT = About(
+    name="cpt",
+    title="continued pre-training on the task's documents",
+    papers=("2004.10964",),
+    needs="a `context` or `facts` per problem, or a folder of documents",
+    cost="as sft, per token of the documents",
+    when="the model lacks knowledge; the baseline of rlag and sdft",
+    differs=("short stretches in place of long documents",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What cpt adds to the common settings."""
+
+    documents: str = ""
+    """Folder of text files to learn; empty for the problems' own context and facts."""
+    length: int = 512
+    """Tokens of a stretch."""
+
+
+def train(
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out`, which holds `model` pre-trained further on the documents."""
+    config, settings = config or Config(), settings or Settings()
+    session = open_session(
+        "cpt", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    )
+    with session as run:
+        if config.documents:
+            texts: Sequence[str] = Documents.load(config.documents).passages
+        else:
+            texts = all_passages(snippets_of(run.task, None, 1_000_000, method="cpt"))
+        run.describe(config, num_documents=len(texts))
+        length = min(config.length, run.settings.max_length or config.length, run.context or config.length)
+        fit_examples(run, pack(texts, run.tokenizer, length))
+    return Path(out).expanduser()
+
+
+def pack(texts: Sequence[str], tokenizer: Any, length: int) -> list[Example]:
+    """Return the texts as examples of `length` tokens each, the last one shorter; nothing is lost and every token is learned."""
+    closing = closing_id(tokenizer)
+    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    stream = [token for text in texts for token in [*start, *tokenizer.encode(text, add_special_tokens=False), closing]]
+    # A stretch of one token has nothing to predict.
+    stretches = [stream[i : i + length] for i in range(0, len(stream), length)]
+    return [Example(str(i), (), tuple(one)) for i, one in enumerate(stretches) if len(one) > 1]

@@ -1,0 +1,416 @@
+"""RLSF: a model's own confidence ranks its own traces. No labels.
+
+Per question: the K likeliest first tokens are each continued greedily; "So the answer is" asks every trace for its answer; the
+answer's tokens are looked for in the trace, and confidence is the mean of a per-token measure over that span. Of two traces the
+more confident one is preferred (it has to reach `threshold`). The pairs train by DPO, or a reward model with margins that GRPO
+then climbs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from soundness.errors import ModelError, SettingError, near
+from soundness.records import Finish
+from soundness.tasks.base import Task
+from soundness.tasks.grading import same_answer
+from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.data import Example, closing_id
+from soundness.training.policy import LEARNING_RATES, Policy, fit_policy
+from soundness.training.sft import fit_examples
+
+if TYPE_CHECKING:
+    from soundness.training.monitor import SoundnessMonitor
+
+__all__ = ["ABOUT", "Config", "Pair", "Trace", "longest_match", "rank", "span_confidence", "train"]
+
+ABOUT = About(
+    name="rlsf",
+    title="preferences between own traces, by the confidence of their answers",
+    papers=("2507.21931", "2402.10200 (CoT-decoding)"),
+    needs="questions; no reference answer",
+    cost="num_traces completions per problem once, then DPO on the pairs",
+    when="there are no labels and confidence is roughly calibrated: check it first",
+    differs=(
+        "the reward model is climbed by GRPO, not PPO",
+        "entropy is given as 1 - entropy / log(vocabulary), so that every measure rises with confidence",
+    ),
+)
+
+_ASK = "\nSo the answer is"
+_STATED = re.compile(r"\s*So the answer is[^\n]*\s*$")
+_ANSWER_TOKENS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What rlsf adds to the common settings; defaults are those of the published code."""
+
+    num_traces: int = 5
+    """First tokens tried per question."""
+    max_tokens: int = 256
+    """Longest trace."""
+    measure: Literal["margin", "probability", "entropy"] = "margin"
+    """Per token: p(first) - p(second), p(token), or 1 - entropy / log(vocabulary)."""
+    threshold: float = 0.9
+    """Least confidence of a preferred trace."""
+    same_answer_pairs: bool = True
+    """Whether two traces with the same answer may make a pair, as in the published code; their share is recorded."""
+    learn: Literal["dpo", "reward"] = "dpo"
+    """dpo on the pairs, or a reward model with margins and then GRPO."""
+    beta: float = 0.2
+    """Of DPO."""
+    baseline: Literal["none", "sft_confident", "majority"] = "none"
+    """Instead: SFT on the most confident trace, or pairs that prefer the majority's answer."""
+    policy: Policy = field(default_factory=lambda: Policy(beta=0.05, temperature=0.7, preflight=0))
+    """How completions are drawn where a reward model is climbed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One trace of one question."""
+
+    problem_id: str
+    ids: tuple[int, ...]
+    """What was written, "So the answer is" and its answer left out."""
+    answer: str
+    """What the model says when asked."""
+    confidence: float
+    """0..1; 0 where the answer stands nowhere in the trace."""
+    found: bool
+    """Whether the answer stands in the trace."""
+    finish: Finish
+
+
+class Pair(NamedTuple):
+    """A preferred and a rejected trace."""
+
+    chosen: Trace
+    rejected: Trace
+    margin: float
+    """exp(confidence of chosen - confidence of rejected)."""
+
+
+def train(
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out`, which holds `model` trained towards its own confident traces."""
+    config, settings = config or Config(), settings or Settings()
+    if config.num_traces < 2:
+        raise SettingError(f"num_traces must be at least 2, for pairs, and it is {config.num_traces}")
+    session = open_session(
+        "rlsf", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    )
+    with session as run:
+        traces = _traces(run, config)
+        confident = [one for one in traces if one.confidence >= config.threshold]
+        run.describe(
+            config,
+            num_traces=len(traces),
+            share_without_span=sum(not one.found for one in traces) / len(traces),
+            share_confident=len(confident) / len(traces),
+            ece=_calibration(run.task, traces),
+        )
+        if config.baseline == "sft_confident":
+            _fit_confident(run, traces)
+            return Path(out).expanduser()
+        pairs = majority(run.task, traces) if config.baseline == "majority" else rank(traces, config)
+        if not pairs:
+            raise ModelError(
+                f"no pair of traces can be ranked: {len(confident)} of {len(traces)} traces reach {config.threshold}, and "
+                f"{sum(not one.found for one in traces)} lack their answer: lower threshold, raise num_traces or use another "
+                "task"
+            )
+        same = sum(one.chosen.answer == one.rejected.answer for one in pairs)
+        run.record.update(num_pairs=len(pairs), num_examples=len(pairs), share_same_answer=same / len(pairs))
+        if config.learn == "dpo":
+            _fit_dpo(run, pairs, config)
+        else:
+            _fit_reward(run, pairs, config)
+    return Path(out).expanduser()
+
+
+# --- confidence (pure) ------------------------------------------------------------------------------------------------
+
+
+def longest_match(answer: Sequence[int], trace: Sequence[int]) -> tuple[int, int] | None:
+    """Return where the longest run of tokens that `answer` and `trace` share stands in `trace`, the last of equals; None if none.
+
+    >>> longest_match([5, 6], [1, 5, 6, 2, 5, 6, 9])
+    (4, 6)
+    """
+    best: tuple[int, int] | None = None
+    for start in range(len(trace)):
+        for first in range(len(answer)):
+            length = 0
+            while (
+                start + length < len(trace) and first + length < len(answer) and trace[start + length] == answer[first + length]
+            ):
+                length += 1
+            if length and (best is None or length >= best[1] - best[0]):
+                best = (start, start + length)
+    return best
+
+
+def span_confidence(logits: Any, trace: Sequence[int], answer: Sequence[int], measure: str) -> tuple[float, bool]:
+    """Return the confidence of the answer's span in the trace, 0..1, and whether there is such a span (0 where there is none).
+
+    `logits` is (len(trace), vocabulary): row t predicted `trace[t]`. Raises SettingError for an unknown measure.
+    """
+    import torch
+
+    if measure not in ("margin", "probability", "entropy"):
+        known = ("margin", "probability", "entropy")
+        raise SettingError(f"there is no measure {measure!r}{near(measure, known)}; there are {', '.join(known)}")
+    span = longest_match(answer, trace)
+    if span is None:
+        return 0.0, False
+    probability = torch.softmax(logits[span[0] : span[1]].float(), dim=-1)
+    if measure == "margin":
+        top = probability.topk(2, dim=-1).values
+        each = top[:, 0] - top[:, 1]
+    elif measure == "probability":
+        each = probability.gather(1, torch.tensor(trace[span[0] : span[1]], device=probability.device)[:, None])[:, 0]
+    else:
+        each = 1 - torch.special.entr(probability).sum(dim=-1) / math.log(probability.shape[-1])
+    return float(each.mean()), True
+
+
+def rank(traces: Sequence[Trace], config: Config) -> list[Pair]:
+    """Return every ordered pair of traces of one question whose first is confident enough and more confident than the second."""
+    by_problem: dict[str, list[Trace]] = {}
+    for one in traces:
+        by_problem.setdefault(one.problem_id, []).append(one)
+    return [
+        Pair(chosen, rejected, math.exp(chosen.confidence - rejected.confidence))
+        for group in by_problem.values()
+        for chosen in group
+        for rejected in group
+        if chosen.confidence >= config.threshold
+        and chosen.confidence > rejected.confidence
+        and (config.same_answer_pairs or chosen.answer != rejected.answer)
+    ]
+
+
+def majority(task: Task, traces: Sequence[Trace]) -> list[Pair]:
+    """Return the pairs that prefer a trace with the most frequent answer to one with another; ties go to the first answer."""
+    by_problem: dict[str, list[Trace]] = {}
+    for one in traces:
+        by_problem.setdefault(one.problem_id, []).append(one)
+    pairs = []
+    for name, group in by_problem.items():
+        problem = task.by_id[name]
+        votes = Counter(one.answer for one in group)
+        winner = max(votes, key=lambda answer: votes[answer])
+        wins = [one for one in group if same_answer(winner, one.answer, problem)]
+        pairs += [Pair(one, other, 1.0) for one in wins for other in group if other not in wins]
+    return pairs
+
+
+# --- traces -----------------------------------------------------------------------------------------------------------
+
+
+def _traces(run: Session, config: Config) -> list[Trace]:
+    import torch
+
+    from soundness.training.live import LiveModel
+
+    model = LiveModel(run.network, run.tokenizer)
+    if run.device != "cpu":
+        run.network.to(run.device)
+        model = LiveModel(run.network, run.tokenizer)
+    ask = tuple(model.encode(_ASK))
+    junk = {*run.stops, run.tokenizer.bos_token_id, run.padded.pad_token_id} - {None}
+    found: list[Trace] = []
+    for problem in run.task.problems:
+        prompt = model.render(run.task.message(problem)).ids
+        with model._shared.using(None) as module, torch.inference_mode():
+            logits = module(input_ids=torch.tensor([prompt], device=model.device)).logits[0, -1]
+        first = [
+            int(token) for token in logits.topk(min(config.num_traces, len(logits))).indices if int(token) not in run.stops
+        ]
+        written = model.generate([(*prompt, token) for token in first], max_tokens=config.max_tokens - 1)
+        traces = [_cut_statement((token, *one.ids), model) for token, one in zip(first, written, strict=True)]
+        said = model.generate([(*prompt, *trace, *ask) for trace in traces], max_tokens=_ANSWER_TOKENS, until="\n")
+        for trace, one, given in zip(traces, written, said, strict=True):
+            answer = _strip(given.ids, junk, model)
+            with model._shared.using(None) as module, torch.inference_mode():
+                whole = module(input_ids=torch.tensor([[*prompt, *trace]], device=model.device)).logits[0]
+            confidence, has = span_confidence(whole[len(prompt) - 1 : -1], trace, answer, config.measure)
+            found.append(Trace(problem.id, tuple(trace), model.decode(answer).strip(), confidence, has, one.finish))
+    return found
+
+
+def _cut_statement(ids: tuple[int, ...], model: Any) -> tuple[int, ...]:
+    """Return the ids without a closing sentence "So the answer is X", which the question for the answer would only echo."""
+    text = model.decode(ids)
+    stated = _STATED.search(text)
+    if stated is None:
+        return ids
+    kept, length = [], 0
+    for token, piece in zip(ids, model.pieces(ids), strict=True):
+        if length + len(piece) > stated.start():
+            break
+        kept.append(token)
+        length += len(piece)
+    return tuple(kept) or ids
+
+
+def _strip(ids: Sequence[int], junk: set[int], model: Any) -> tuple[int, ...]:
+    """Return the answer's ids without special tokens, blanks and full stops at both ends."""
+    kept = list(ids)
+
+    def empty(token: int) -> bool:
+        return token in junk or not model.decode([token]).strip(" .\n\r\t")
+
+    while kept and empty(kept[0]):
+        kept.pop(0)
+    while kept and empty(kept[-1]):
+        kept.pop()
+    return tuple(kept)
+
+
+def _calibration(task: Task, traces: Sequence[Trace]) -> float | None:
+    """Return the calibration error of the traces of problems with a reference answer; a trace without a span is in the lowest bin."""
+    from soundness.training.monitor import calibration_error
+
+    known = [(one, task.by_id[one.problem_id]) for one in traces if task.by_id[one.problem_id].answer is not None]
+    right = [same_answer(str(problem.answer), one.answer, problem) for one, problem in known]
+    return calibration_error([one.confidence for one, _ in known], right)
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+
+
+def _prompts(run: Session) -> dict[str, tuple[int, ...]]:
+    from soundness.models.transformers import render_prompt
+
+    return {one.id: render_prompt(run.tokenizer, run.task.message(one)).ids for one in run.task.problems}
+
+
+def _closed(run: Session, trace: Trace) -> list[int]:
+    """Return a trace's ids, ended by the closing token where the model ended it."""
+    return [*trace.ids, closing_id(run.tokenizer)] if trace.finish == "stop" else list(trace.ids)
+
+
+def _fit_confident(run: Session, traces: Sequence[Trace]) -> None:
+    best: dict[str, Trace] = {}
+    for one in traces:
+        if one.found and (one.problem_id not in best or one.confidence > best[one.problem_id].confidence):
+            best[one.problem_id] = one
+    if not best:
+        raise ModelError("no trace contains its own answer, so none is confident: use another task or a model that answers it")
+    prompts = _prompts(run)
+    fit_examples(run, [Example(name, prompts[name], tuple(_closed(run, one))) for name, one in best.items()])
+
+
+def _fit_dpo(run: Session, pairs: Sequence[Pair], config: Config) -> None:
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    from soundness.models.transformers import quiet
+
+    class AuditPrompts(DPOTrainer):
+        """TRL's trainer, given ids as they were read and written."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    prompts = _prompts(run)
+    rows = {
+        "prompt_ids": [list(prompts[one.chosen.problem_id]) for one in pairs],
+        "chosen_ids": [_closed(run, one.chosen) for one in pairs],
+        "rejected_ids": [_closed(run, one.rejected) for one in pairs],
+    }
+    longest = max(len(p) + max(len(c), len(r)) for p, c, r in zip(*rows.values(), strict=True))
+    if run.settings.max_length is not None and longest > run.settings.max_length:
+        raise SettingError(f"the longest pair has {longest} tokens: use max_length={longest} or more, or a smaller max_tokens")
+    with quiet():
+        trainer = AuditPrompts(
+            model=run.network,
+            args=run.arguments(
+                DPOConfig,
+                beta=config.beta,
+                max_length=None,
+                loss_type=["sigmoid"],
+                learning_rate=run.learning_rate(LEARNING_RATES),
+            ),
+            train_dataset=Dataset.from_dict(rows),
+            processing_class=run.padded,
+            peft_config=run.adapter(),
+        )
+    run.fit(trainer)
+
+
+def _fit_reward(run: Session, pairs: Sequence[Pair], config: Config) -> None:
+    """Train a reward model on the pairs with their margins, keep it in `reward_model`, and climb it with GRPO."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForSequenceClassification, PrinterCallback, ProgressCallback
+    from trl import RewardConfig, RewardTrainer
+
+    from soundness.models.transformers import quiet
+
+    prompts = _prompts(run)
+    with quiet():
+        judge = AutoModelForSequenceClassification.from_pretrained(
+            run.source, num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+        judge.config.pad_token_id = run.padded.pad_token_id
+        rank_ = run.settings.lora_rank
+        trainer = RewardTrainer(
+            model=judge,
+            args=run.arguments(
+                RewardConfig,
+                output_dir=str(run.folder / "reward_model"),
+                save_strategy="no",
+                max_length=None,
+                learning_rate=1e-4,
+            ),
+            train_dataset=Dataset.from_dict(
+                {
+                    "chosen_ids": [[*prompts[one.chosen.problem_id], *_closed(run, one.chosen)] for one in pairs],
+                    "rejected_ids": [[*prompts[one.rejected.problem_id], *_closed(run, one.rejected)] for one in pairs],
+                    "margin": [one.margin for one in pairs],
+                }
+            ),
+            processing_class=run.padded,
+            peft_config=LoraConfig(r=rank_, lora_alpha=2 * rank_, target_modules="all-linear", task_type="SEQ_CLS"),
+        )
+        for callback in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(callback)
+        trainer.train()
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    run.record["reward_losses"] = [entry["loss"] for entry in history]
+    judge = trainer.accelerator.unwrap_model(trainer.model).eval()
+    judge.save_pretrained(run.folder / "reward_model")
+
+    def reward(made: Sequence[Any]) -> list[float | None]:
+        rows = [
+            [*prompts[one.problem.id], *one.ids, *([closing_id(run.tokenizer)] if one.finish == "stop" else [])] for one in made
+        ]
+        width = max(map(len, rows))
+        pad = int(run.padded.pad_token_id)
+        device = next(judge.parameters()).device
+        ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
+        with torch.inference_mode():
+            return [float(one) for one in judge(input_ids=ids, attention_mask=mask).logits[:, 0]]
+
+    asked = run.task
+    columns = {"prompt": [asked.message(one) for one in asked.problems], "problem_id": [one.id for one in asked.problems]}
+    fit_policy(run, asked, columns, config.policy, {"reward_model": reward})

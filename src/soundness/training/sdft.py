@@ -1,0 +1,125 @@
+"""Self-distillation of a context: the model without the context learns from itself with it (TRL's SDFTTrainer).
+
+The off-the-shelf way to internalise knowledge, and a baseline of RLAG.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from soundness.errors import MissingPackage, SettingError
+from soundness.tasks.base import Task
+from soundness.training.common import About, Progress, Settings, open_session
+from soundness.training.passages import share_with_gold, snippets_of, without_context
+
+if TYPE_CHECKING:
+    from soundness.training.monitor import SoundnessMonitor
+
+__all__ = ["ABOUT", "Config", "train"]
+
+ABOUT = About(
+    name="sdft",
+    title="self-distillation: the model with the context teaches the model without it",
+    papers=("2601.19897",),
+    needs="a `context` or `facts` per problem, or a folder of documents",
+    cost="one completion per problem and step, and a second pass by the teacher",
+    when="knowledge given in the prompt should go into the weights",
+    differs=("TRL's trainer; an experimental part of that library",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What sdft adds to the common settings."""
+
+    documents: str = ""
+    """Folder to retrieve from; empty for the problems' own context and facts."""
+    num_snippets: int = 3
+    """Snippets per problem."""
+    max_tokens: int = 256
+    """Longest completion."""
+    teacher: Literal["base", "live", "ema"] = "base"
+    """Whose beliefs are learned: the model's before training, its present ones, or their running average."""
+    alpha: float = 0.5
+    """Between forward (0) and reverse (1) divergence."""
+    top_k: int = 100
+    """Tokens of the teacher's distribution that count."""
+
+
+def train(
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Config | None = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out`, which holds `model` after learning what it says when it sees the snippets."""
+    config, settings = config or Config(), settings or Settings()
+    if config.max_tokens < 1 or config.top_k < 1:
+        raise SettingError(f"max_tokens and top_k must be at least 1, and they are {config.max_tokens} and {config.top_k}")
+    session = open_session(
+        "sdft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    )
+    with session as run:
+        snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="sdft")
+        bare = without_context(run.task)
+        run.describe(config, num_examples=len(bare.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
+        trainer = _trainer(run, bare, snippets, config)
+        run.fit(trainer)
+    return Path(out).expanduser()
+
+
+def _trainer(run: Any, task: Task, snippets: dict[str, tuple[str, ...]], config: Config) -> Any:
+    from datasets import Dataset
+
+    from soundness.models.transformers import quiet, render_prompt
+
+    try:
+        with quiet():
+            from trl.experimental.sdft import SDFTConfig, SDFTTrainer
+    except ImportError as error:
+        raise MissingPackage("trl", "sdft", "'trl>=1.16'") from error
+    tokenizer, context = run.tokenizer, run.context
+
+    class AuditPrompts(SDFTTrainer):
+        """TRL's trainer, with prompts tokenised as an audit does."""
+
+        def _tokenize_prompts(self, prompts: list[str]) -> list[list[int]]:
+            return [list(render_prompt(tokenizer, prompt).ids) for prompt in prompts]
+
+    rows = {
+        "prompt": [task.message(problem) for problem in task.problems],
+        "privileged_context": ["\n".join(snippets[problem.id]) for problem in task.problems],
+    }
+    longest = max(
+        len(render_prompt(tokenizer, f"{context}\n\n{prompt}").ids)
+        for prompt, context in zip(rows["prompt"], rows["privileged_context"], strict=True)
+    )
+    if context is not None and longest + config.max_tokens > context:
+        raise SettingError(
+            f"the longest prompt with its snippets has {longest} tokens and a completion up to {config.max_tokens}, more than "
+            f"the {context} that the model can read: use fewer snippets or a smaller max_tokens"
+        )
+    with quiet():
+        return AuditPrompts(
+            model=run.network,
+            args=run.arguments(
+                SDFTConfig,
+                num_generations=1,
+                max_completion_length=config.max_tokens,
+                max_prompt_length=None,
+                teacher_model_kind=config.teacher,
+                distillation_alpha=config.alpha,
+                distillation_topk=config.top_k,
+                teacher_prompt_template="{privileged_context}\n\n{prompt}",
+                remove_unused_columns=False,
+            ),
+            train_dataset=Dataset.from_dict(rows),
+            processing_class=run.padded,
+            peft_config=run.adapter(),
+        )

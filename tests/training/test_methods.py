@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from soundness.errors import RunError, SettingError
+from soundness.models.load import load_model
+from soundness.records import Probe
+from soundness.tasks.base import Task
+from soundness.training import sft
+from soundness.training.common import Settings
+from soundness.training.methods import METHODS, about, dry_run, load_method, parse_options, read_config, train
+
+SETTINGS = Settings(batch_size=8, max_steps=4, learning_rate=1e-2, device="cpu", lora_rank=4)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "training.json").read_text())
+
+
+def test_every_method_says_what_it_is() -> None:
+    for name in METHODS:
+        found = about(name)
+        assert found.name == name
+        assert all((found.title, found.papers, found.needs, found.cost, found.when))
+        module = load_method(name)
+        assert module.Config() == module.Config()
+        assert callable(module.train)
+    with pytest.raises(SettingError, match="did you mean 'rlvr'"):
+        load_method("rlrv")
+
+
+def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "method.toml"
+    file.write_text(
+        'scheme = "format"\n[policy]\nnum_generations = 4\nbeta = 1\n[settings]\nbatch_size = 16\n[trainer]\nuse_vllm = false\n'
+    )
+    config, common = read_config("rlvr", file, {"anchored": False})
+    assert (config.scheme, config.anchored, config.policy.num_generations, config.policy.beta) == ("format", False, 4, 1.0)
+    assert common == {"batch_size": 16, "trainer": {"use_vllm": False}}
+    for text, words in (
+        ("schem = 1", "no option 'schem' .did you mean 'scheme'"),
+        ("[policy]\nnum_generation = 4", r"\[policy\]: there is no option 'num_generation' .did you mean 'num_generations'"),
+        ("[settings]\nbatchsize = 4", "no option 'batchsize' .did you mean 'batch_size'"),
+        ("[policy]\nnum_generations = 'four'", "num_generations wants a whole number"),
+        ("anchored = 1", "anchored wants true or false"),
+        ("settings = 1", "settings and trainer are tables"),
+        ("scheme =", "is not TOML"),
+    ):
+        file.write_text(text)
+        with pytest.raises(SettingError, match=words):
+            read_config("rlvr", file)
+    with pytest.raises(SettingError, match="cannot read"):
+        read_config("rlvr", tmp_path / "none.toml")
+    with pytest.raises(SettingError, match="an option is NAME=VALUE"):
+        parse_options(["scheme"])
+
+
+@pytest.mark.parametrize("adaptation", ["lora", "full", "bias", "prompt"])
+def test_every_adaptation_learns_and_can_be_audited(coin_model: Path, coin_task: Task, tmp_path: Path, adaptation: Any) -> None:
+    settings = replace(
+        SETTINGS, adaptation=adaptation, learning_rate=3e-2 if adaptation in ("bias", "prompt") else 1e-2, max_steps=8
+    )
+    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
+    losses = record(out)["losses"]
+    assert losses[-1] < losses[0]
+    tuned, base = load_model(str(out), device="cpu"), load_model(str(coin_model), device="cpu")
+    probe = Probe(tuple(base.render("Toss 1.").ids), tuple(base.encode("0 + 1")))
+    assert tuned.read([probe])[0].nats != base.read([probe])[0].nats
+    assert tuned.generate([probe.prefix], max_tokens=3)[0].ids
+
+
+@pytest.mark.filterwarnings("ignore:Detected that the base layer has no bias")
+def test_bias_only_is_one_vector_per_layer_and_nothing_else(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM
+
+    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, adaptation="bias"))
+    weights = load_file(out / "adapter_model.safetensors")
+    assert len(weights) == 2
+    assert all(one.numel() == 48 for one in weights.values())
+    assert all(one.abs().max() > 0 for one in weights.values())
+    plain = AutoModelForCausalLM.from_pretrained(coin_model).eval()
+    wrapped = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(coin_model), out).eval()
+    ids = torch.tensor([[5, 60, 7, 8]])
+    with torch.no_grad():
+        before = plain(ids, output_hidden_states=True).hidden_states
+        after = wrapped(ids, output_hidden_states=True).hidden_states
+        with wrapped.disable_adapter():
+            off = wrapped(ids).logits
+    vector = next(one for name, one in weights.items() if "layers.0." in name).flatten()
+    assert torch.equal(after[0], before[0])
+    assert torch.allclose(after[1], before[1] + vector, atol=1e-6)  # h <- h + s after the first layer, at every position
+    assert torch.equal(off, plain(ids).logits)
+
+
+def test_parts_of_a_batch_add_up(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    whole, parts = (
+        record(sft.train(str(coin_model), coin_task, out=tmp_path / str(n), settings=replace(SETTINGS, accumulate=n)))["losses"]
+        for n in (1, 8)
+    )
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_killed_run_ends_with_the_same_losses(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, save_every=2)
+
+    def kill(step: Any) -> None:
+        if step.step == 3:
+            raise KeyboardInterrupt
+
+    whole = sft.train(str(coin_model), coin_task, out=tmp_path / "whole", settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings, on_progress=kill)
+    with pytest.raises(RunError, match="another learning_rate: use the settings of that run"):
+        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(settings, learning_rate=1e-3))
+    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
+    assert record(out)["resumed_from_step"] == 2
+    assert record(out)["losses"] == record(whole)["losses"]
+    first, second = (load_model(str(one), device="cpu") for one in (whole, out))
+    assert first.fingerprint == second.fingerprint
+
+
+def test_copies_are_kept_on_the_way(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, keep_every=2))
+    prints = [load_model(str(one), device="cpu").fingerprint for one in (out / "steps" / "2", out / "steps" / "4", out)]
+    assert prints[0] != prints[1] == prints[2]
+
+
+def test_a_dry_run_keeps_nothing(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    cost = dry_run("sft", str(coin_model), coin_task, settings=replace(SETTINGS, max_steps=None, epochs=5))
+    assert (cost.num_examples, cost.num_steps) == (8, 5)
+    assert cost.seconds > 0
+    assert cost.memory > 1e8
+
+
+def test_a_full_disk_is_seen_before_training(
+    coin_model: Path, coin_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(RunError, match="are free there"):
+        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"adaptation": "loar"}, "did you mean 'lora'"),
+        ({"batch_size": 8, "accumulate": 3}, "cannot be computed in 3 equal parts"),
+        ({"save_every": 0}, "save_every must be above 0"),
+        ({"max_steps": -1}, "max_steps must be above 0"),
+    ],
+)
+def test_senseless_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        Settings(**settings)
