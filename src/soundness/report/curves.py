@@ -77,13 +77,14 @@ def _belief(models: Sequence[str], cases: Sequence[CaseRow]) -> dict[str, Any]:
 def _early(models: Sequence[str], cases: Sequence[CaseRow]) -> dict[str, Any]:
     series = []
     for model in models:
-        given = [case.own_given for case in cases if case.writer == model and len(case.own_given) > 1]
+        mine = [case for case in cases if case.writer == model and len(case.own_given) > 1]
+        given = [case.own_given for case in mine]
         points = []
         for x in _PLACES:
             # Rounded first: 0.7 * 10 is 7.000000000000001, and 0.3 * 10 could have been 2.99.
             same = [row[math.floor(round(x * (len(row) - 1), 9))] for row in given]
             if same:
-                points.append(_share(x, sum(same), len(same)))
+                points.append(_share(x, sum(same), len(same), len({case.problem_id for case in mine})))
         series.append(_series(model, points))
     return _curve(
         "early",
@@ -185,14 +186,19 @@ def _reliability(models: Sequence[str], cases: Sequence[CaseRow], scores: Sequen
     }
     series = []
     for model in models:
-        bins: dict[int, list[tuple[float, float]]] = defaultdict(list)
+        bins: dict[int, list[tuple[float, float, str]]] = defaultdict(list)
         for case in cases:
             known = right.get((case.writer, case.problem_id, case.sample))
             if case.writer == model and known is not None and case.own_share:
                 confidence = math.exp(min(case.own_share[-1], 0.0))
-                bins[min(int(confidence * _CONFIDENCE_BINS), _CONFIDENCE_BINS - 1)].append((confidence, known))
+                bins[min(int(confidence * _CONFIDENCE_BINS), _CONFIDENCE_BINS - 1)].append((confidence, known, case.problem_id))
         points = [
-            _share(math.fsum(c for c, _ in found) / len(found), round(math.fsum(r for _, r in found)), len(found))
+            _share(
+                math.fsum(confidence for confidence, _, _ in found) / len(found),
+                round(math.fsum(known for _, known, _ in found)),
+                len(found),
+                len({problem for _, _, problem in found}),
+            )
             for _, found in sorted(bins.items())
         ]
         series.append(_series(model, points))
@@ -223,7 +229,8 @@ def _by_length(models: Sequence[str], chains: Sequence[Chain]) -> dict[str, Any]
             inside = [c for c in whole if c.model == model and low <= len(c.ids) and (len(c.ids) < high or last)]
             if inside:
                 middle = float(np.mean([len(chain.ids) for chain in inside]))
-                points.append(_share(middle, sum(chain.outcome is Outcome.RIGHT for chain in inside), len(inside)))
+                num_right = sum(chain.outcome is Outcome.RIGHT for chain in inside)
+                points.append(_share(middle, num_right, len(inside), len({chain.problem_id for chain in inside})))
         series.append(_series(model, points))
     return _curve(
         "by_length",
@@ -275,9 +282,9 @@ def _spread(x: float, values: Sequence[float]) -> Point:
     return _point(x, float(np.mean(values)), low, high, len(values))
 
 
-def _share(x: float, count: int, total: int) -> Point:
-    """Return a share with its 95 % interval (Wilson)."""
+def _share(x: float, count: int, total: int, units: int) -> Point:
+    """Return a share with its 95 % interval (Wilson) over `units` problems: samples of one problem are not independent."""
     z, p = 1.959963984540054, count / total
-    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    centre = (p + z * z / (2 * units)) / (1 + z * z / units)
+    half = z * math.sqrt(p * (1 - p) / units + z * z / (4 * units * units)) / (1 + z * z / units)
     return _point(x, p, max(0.0, centre - half), min(1.0, centre + half), total)
