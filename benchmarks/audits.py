@@ -17,7 +17,18 @@ from soundness.models.transformers import TransformersModel
 from soundness.probes.forest import build
 from soundness.records import Probe, Reading
 
-GROUPS = {"information gain and early answering": ["info_gain", "early_answering"], "all metrics": None}
+GROUPS: dict[str, list[str] | None] = {
+    "information gain, early answering": ["info_gain", "early_answering"],
+    "and reliance: filler, swap, mistakes, asked answers": [
+        "info_gain",
+        "early_answering",
+        "forced_accuracy",
+        "filler",
+        "swap",
+        "mistake",
+    ],
+    "the standard battery": None,
+}
 
 
 class Listener:

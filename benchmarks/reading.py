@@ -143,10 +143,11 @@ def peak_memory(num_tokens: int = 4000) -> float:
     A process of its own is asked, because a peak never comes down again.
     """
     program = (
-        "import resource; from benchmarks.reading import Shape; from soundness.models.load import load_model\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20\n"
-        "model = load_model('smollm2', dtype='bfloat16'); model.read(Shape(20, 2, 5, 1, 2).probes()); before = peak()\n"
-        f"model.read(Shape(200, {(num_tokens - 200) // 38}, 30, 2, 4).probes()); print(peak() - before)"
+        "from pathlib import Path; from benchmarks.reading import Shape; from soundness.models.load import load_model\n"
+        "def kib(name): return next(int(x.split()[1]) for x in Path('/proc/self/status').read_text().splitlines() if x.startswith(name))\n"
+        "model = load_model('smollm2', dtype='bfloat16'); model.read(Shape(20, 2, 5, 1, 2).probes())\n"
+        "Path('/proc/self/clear_refs').write_text('5'); before = kib('VmRSS')\n"  # 5: the peak starts anew from here
+        f"model.read(Shape(200, {(num_tokens - 200) // 38}, 30, 2, 4).probes()); print((kib('VmHWM') - before) / 2**20)"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return float(found.stdout.split()[-1])
