@@ -63,9 +63,8 @@ def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("adaptation", ["lora", "full", "bias", "prompt"])
 def test_every_adaptation_learns_and_can_be_audited(coin_model: Path, coin_task: Task, tmp_path: Path, adaptation: Any) -> None:
-    settings = replace(
-        SETTINGS, adaptation=adaptation, learning_rate=3e-2 if adaptation in ("bias", "prompt") else 1e-2, max_steps=8
-    )
+    rate = {"lora": 1e-2, "full": 1e-3, "bias": 3e-2, "prompt": 3e-2}[adaptation]
+    settings = replace(SETTINGS, adaptation=adaptation, learning_rate=rate, max_steps=8)
     out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
     losses = record(out)["losses"]
     assert losses[-1] < losses[0]

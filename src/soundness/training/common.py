@@ -242,6 +242,8 @@ class Session:
 
         Raises SettingError for an option that `config_class` does not know or accept.
         """
+        from soundness.models.transformers import quiet
+
         settings = self.settings
         world = int(os.environ.get("WORLD_SIZE", "1"))
         share, rest = divmod(settings.batch_size, world * settings.accumulate)
@@ -277,7 +279,8 @@ class Session:
             if name not in known:
                 raise SettingError(f"{config_class.__name__} has no option {name!r}{near(name, known)}")
         try:
-            made = config_class(**{**chosen, **settings.trainer})
+            with quiet():
+                made = config_class(**{**chosen, **settings.trainer})
             self.rate = made.learning_rate
             return made
         except (ValueError, TypeError) as error:
