@@ -35,9 +35,7 @@ def byte_tokenizer(*, pad: bool = True, chat: bool = False, start: bool = True) 
         tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>" if pad else None
     )
     if chat:
-        tokenizer.chat_template = (
-            "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
-        )
+        tokenizer.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
     return tokenizer
 
 
@@ -96,7 +94,13 @@ def tiny_module(kind: str, vocab_size: int, seed: int = 0) -> Any:
         options = {"head_dim": 8, "sliding_window": WINDOW, "layer_types": kinds, "query_pre_attn_scalar": 8}
         module = t.Gemma3ForCausalLM(t.Gemma3TextConfig(**common, **options))
     elif kind == "mamba":
-        options = {"vocab_size": vocab_size, "hidden_size": 32, "state_size": 4, "num_hidden_layers": 2, "initializer_range": 0.3}
+        options = {
+            "vocab_size": vocab_size,
+            "hidden_size": 32,
+            "state_size": 4,
+            "num_hidden_layers": 2,
+            "initializer_range": 0.3,
+        }
         module = t.MambaForCausalLM(t.MambaConfig(**options, bos_token_id=0, eos_token_id=1, pad_token_id=2))
     else:
         raise ValueError(kind)

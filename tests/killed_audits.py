@@ -1,7 +1,7 @@
 """Audits that are killed with SIGKILL at five places and resumed, each in a process of its own; run by test_audit.py.
 
 Arguments: the folder of the base, that of the tuned model, where runs go. Prints one JSON object: place -> what was seen.
-Processes are forked before any model is loaded: importing the libraries once is most of the time that an audit of tiny models takes.
+Processes are forked once everything is imported: that is most of the time that an audit of tiny models takes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import traceback
 from pathlib import Path
 
 import torch
-import transformers  # noqa: F401
 
 from soundness.audit import audit
 from soundness.records import Problem
@@ -96,8 +95,7 @@ def apart(base: str, tuned: str, out: Path, place: str | None) -> int:
 def main() -> None:
     base, tuned, root = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     torch.set_num_threads(1)
-    # What is imported on the way is imported once, before the forks.
-    audit("scripted:computes", ["scripted:random"], "chain-sum", out=root / "imports", limit=3, metrics=METRICS, noise_floor=False)
+    run(base, tuned, root / "imports")  # what is imported on the way is imported once, before the forks
     found: dict[str, object] = {"never": apart(base, tuned, root / "whole", None)}
     for number, place in enumerate(PLACES):
         out = root / f"killed-{number}"

@@ -178,7 +178,9 @@ def two_problems():
 
 def test_thinking_is_the_reasoning_and_its_report_is_not(tmp_path):
     model = ScriptedModel(thinks, name="thinks")
-    run = run_on(tmp_path, model, [ScriptedModel(thinks, name="thinks too")], two_problems(), metrics=["info_gain", "early_answering"])
+    run = run_on(
+        tmp_path, model, [ScriptedModel(thinks, name="thinks too")], two_problems(), metrics=["info_gain", "early_answering"]
+    )
     assert value(run, "length_steps") == 2
     assert value(run, "changes_without_chain") == 1.0
     assert value(run, "stable_fraction") == 1.0
@@ -186,7 +188,9 @@ def test_thinking_is_the_reasoning_and_its_report_is_not(tmp_path):
     first = next(row for row in run.readings() if row.problem_id == "a" and row.role == "after 2 steps")
     prompt = len(model.render(two_problems().message(two_problems().problems[0])).ids)
     thought = "<think>\nfirst I look.\nso it is 7"
-    assert first.prefix_length >= prompt + len(thought) + len("</think>") + len("\nAnswer:"), "the span is closed before the cue"
+    assert first.prefix_length >= prompt + len(thought) + len("</think>") + len("\nAnswer:"), (
+        "the span is closed before the cue"
+    )
 
 
 def test_cut_chains_are_counted_and_not_scored(tmp_path):
@@ -223,7 +227,9 @@ def test_shared_template_shows_all_models_the_bases_prompts(tmp_path, tiny):
     plain = tiny.load("llama")
     seen = {}
     for template in ("own", "shared"):
-        run = run_on(tmp_path / template, plain, [chatty], two_problems(), metrics=["info_gain"], template=template, max_tokens=8)
+        run = run_on(
+            tmp_path / template, plain, [chatty], two_problems(), metrics=["info_gain"], template=template, max_tokens=8
+        )
         seen[template] = {(chain.model == chatty.name, chain.prompt.text.startswith("[user]")) for chain in run.chains()}
     assert seen == {"own": {(False, False), (True, True)}, "shared": {(False, False), (True, False)}}
 
@@ -332,7 +338,9 @@ def test_a_metric_added_later_reads_only_what_is_missing(tmp_path):
         assert len(set(model.probes)) == len(model.probes)
     known = {one.metric for one in run.comparisons}
     assert {"info_gain", "filler_reliance"} <= known, "what was measured before stays measured"
-    whole = run_on(tmp_path / "whole", load_scripted("computes?slip=0.3"), [load_scripted("dial:0.5")], metrics=["info_gain", "filler"])
+    whole = run_on(
+        tmp_path / "whole", load_scripted("computes?slip=0.3"), [load_scripted("dial:0.5")], metrics=["info_gain", "filler"]
+    )
     assert (whole.path / "comparisons.json").read_bytes() == (run.path / "comparisons.json").read_bytes()
 
 
@@ -443,7 +451,13 @@ def test_chains_that_others_wrote_are_scored(tmp_path):
             steps = list(problem.steps)
             steps[-1] = steps[-1][:-1] + last
             trace = "\n".join([*steps, f"Answer: {last}"])
-            row = {"id": f"{number}:{writer}", "question": problem.question, "answer": problem.answer, "trace": trace, "model": writer}
+            row = {
+                "id": f"{number}:{writer}",
+                "question": problem.question,
+                "answer": problem.answer,
+                "trace": trace,
+                "model": writer,
+            }
             lines.append(json.dumps(row))
     path = tmp_path / "traces.jsonl"
     path.write_text("\n".join(lines))

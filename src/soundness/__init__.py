@@ -7,8 +7,10 @@ print(run.verdicts[0].word, run.comparison("info_gain"))
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import version as _version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,11 +61,21 @@ __version__ = _version("soundness")
 def __getattr__(name: str) -> Any:
     # Names are fetched when they are used, so that `import soundness` and the command line start without torch.
     if name in _WHERE:
-        # `audit` is a module as well: importing it binds the module to the package, so the function is put in its place.
         value = getattr(import_module(_WHERE[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'soundness' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """The package, on which a public function is not hidden by the module of the same name once that is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

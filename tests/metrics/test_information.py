@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundness.chains.sample import make_chain
 from soundness.examination import Sampling, examine
 from soundness.interventions import NoEdit
 from soundness.metrics import choose
 from soundness.metrics.information import InformationGain, infogain_ppl
 from soundness.models.scripted import ScriptedModel, load_scripted
-from soundness.chains.sample import make_chain
 from soundness.records import Edit, Generation, Probe, Reading
 from soundness.runs.recorded import Recorded
 from soundness.runs.store import Store
@@ -176,7 +176,11 @@ def test_another_answer_turns_the_sign(tmp_path):
         task = replace(task, problems=(replace(task.problems[0], answer=answer),))
         problem = task.problems[0]
         chain = make_chain(
-            model, problem, model.render(task.message(problem)), Generation(tuple(model.encode("I see.\nso 7\n")), "stop"), writer="m"
+            model,
+            problem,
+            model.render(task.message(problem)),
+            Generation(tuple(model.encode("I see.\nso 7\n")), "stop"),
+            writer="m",
         )
         with Store(tmp_path / f"{answer}.sqlite") as store:
             found = examine([chain], task, choose(["info_gain"]), Recorded(model, store), role="self", sampling=Sampling())

@@ -61,7 +61,9 @@ def test_a_cut_chain_is_not_scored(cases, read, family):
 
 
 def test_mere_length_is_told_apart(cases):
-    case = cases.make(2, edits={"fill_whole": (Edit("fill_whole", (7,), None, "", ""), Edit("fill_whole", (7, 7), None, "", ""))})
+    case = cases.make(
+        2, edits={"fill_whole": (Edit("fill_whole", (7,), None, "", ""), Edit("fill_whole", (7, 7), None, "", ""))}
+    )
 
     def read(probe):
         return Reading(({3: -4.0, 4: -3.0, 5: -2.5}[len(probe.prefix)],), (True,))

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from soundness.errors import ModelError, MissingPackage
+from soundness.errors import MissingPackage, ModelError
 from soundness.models.load import load_model, resolve_source
 from soundness.models.scripted import ScriptedModel
 

@@ -53,9 +53,7 @@ def test_many_prompts_without_a_common_start_stay_apart(tiny):
     probes = [Probe(tuple(rng.integers(3, 259, rng.integers(1, 90)).tolist()), (4, 5)) for _ in range(12)]
     forest = build(probes)
     nats, _ = read_packed(module, forest, device=CPU, max_tokens=4096, max_scored=512)
-    alone = [
-        read_packed(module, build([probe]), device=CPU, max_tokens=4096, max_scored=512)[0] for probe in probes
-    ]
+    alone = [read_packed(module, build([probe]), device=CPU, max_tokens=4096, max_scored=512)[0] for probe in probes]
     np.testing.assert_allclose(nats, np.concatenate(alone), atol=1e-4, rtol=0)
 
 

@@ -115,7 +115,9 @@ def test_bfloat16_runs_and_is_near_float32(tiny, reader):
     probes = [Probe(tuple(range(3, 3 + n)), (50, 60)) for n in (1, 20, 40)]
     found, wanted = read(half, probes, reader), read(full, probes, "plain")
     assert half.dtype == torch.bfloat16
-    difference = [abs(a - b) for x, y in zip(found, wanted, strict=True) for a, b in zip(x.token_nats, y.token_nats, strict=True)]
+    difference = [
+        abs(a - b) for x, y in zip(found, wanted, strict=True) for a, b in zip(x.token_nats, y.token_nats, strict=True)
+    ]
     assert 0 < np.mean(difference) < 0.5
 
 

@@ -299,7 +299,9 @@ def test_a_model_with_an_adapter_reads_the_same_in_three_ways_and_as_if_merged(t
     found = {}
     for model.reader in ("packed", "cached", "plain"):
         found[model.reader] = nats(model, PROBES)
-    merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), adapter).merge_and_unload()
+    merged = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), adapter
+    ).merge_and_unload()
     for probe, packed, cached, plain in zip(PROBES, *found.values(), strict=True):
         with torch.inference_mode():
             logits = merged(input_ids=torch.tensor([[*probe.prefix, *probe.continuation]])).logits[0].double()
