@@ -35,7 +35,10 @@ def byte_tokenizer(*, pad: bool = True, chat: bool = False, start: bool = True) 
         tokenizer_object=inner, bos_token="<s>", eos_token="</s>", pad_token="<pad>" if pad else None
     )
     if chat:
-        tokenizer.chat_template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+        tokenizer.chat_template = (
+            "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\\n{% endfor %}"
+            "{% if add_generation_prompt %}[assistant] {% endif %}"
+        )
     return tokenizer
 
 

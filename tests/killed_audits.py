@@ -104,7 +104,7 @@ def main() -> None:
             kept = store.counts()
         unfinished = not (out / "comparisons.json").exists()
         found[place] = {"ended": ended, "unfinished": unfinished, "kept": kept, "resumed": apart(base, tuned, out, None)}
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

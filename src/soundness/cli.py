@@ -562,8 +562,11 @@ def _progress(console: Console, quiet: bool) -> Any:
 def main() -> None:
     """Run the command line; a user's mistake ends in one line on standard error, never in a traceback."""
     try:
-        # Outside standalone mode an exit code comes back instead of being raised.
-        sys.exit(app(standalone_mode=False) or 0)
+        # Outside standalone mode an exit code comes back instead of being raised; that of an interrupt, too.
+        code = app(standalone_mode=False) or 0
+        if code == 130:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except SoundnessError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -573,9 +576,7 @@ def main() -> None:
             sys.exit(0)
         typer.echo(f"error: {error.format_message()}", err=True)
         sys.exit(SoundnessError.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):  # an interrupt arrives as either, depending on how deep it struck
         typer.echo("interrupted; what was computed is kept, the same command goes on", err=True)
         sys.exit(130)
     except Exception:
