@@ -17,7 +17,7 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it runs, its event loop is in the way of other asynchronous libraries
 def browser():
     """Debian's Chromium, headless; skips where it is not installed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'soundness[dev]'")

@@ -60,6 +60,7 @@ def test_hostile_texts_cannot_leave_their_place(view):
     page = render_page(evil)
     assert page.count("<script>") == 1
     assert "<script>alert" not in page
+    assert not set("<>&\u2028") & set(page.split('id="index">')[1].split("</script>")[0])
     assert index_of(page)["rows"][0]["question"] == visible(hostile)
     assert "49" not in index_of(page)["rows"][0]["question"]
 
