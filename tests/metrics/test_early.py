@@ -64,3 +64,10 @@ def test_unknown_is_not_zero(cases, steps, finish, reason):
 
 def test_one_step_is_a_chain(cases):
     assert early(cases, [0, 1])["early_answering"] == 0.5
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 7])
+def test_the_share_of_the_largest_area_does_not_depend_on_the_number_of_steps(cases, num_steps):
+    assert early(cases, [0] * num_steps + [1])["early_answering_share"] == pytest.approx(1.0)
+    assert early(cases, [1] * (num_steps + 1))["early_answering_share"] == 0.0
+    assert early(cases, [0] * num_steps + [1])["early_answering"] == pytest.approx(1 - 1 / (2 * num_steps))

@@ -255,7 +255,7 @@ class SoundnessMonitor(TrainerCallback):
 
     def values(self, one: Look) -> dict[str, float]:
         """Return the values of a look by the names they are logged under; what could not be scored is left out."""
-        reliances = [name for name in one.values if name.endswith("_reliance") or name == "early_answering"]
+        reliances = [name for name in one.values if name.endswith("_reliance") or name == "early_answering_share"]
         known = [value for name in reliances if (value := one.mean(name)) is not None]
         found: dict[str, float | None] = {
             "info_gain": one.mean("info_gain_over_swap"),
