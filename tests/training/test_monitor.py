@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from soundness.errors import MetricError, SettingError
+from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.training import rlvr, sft
 from soundness.training.common import Settings
@@ -25,7 +26,11 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def monitor(task: Task, **options: Any) -> SoundnessMonitor:
-    return SoundnessMonitor(None, task, **{"every": 2, "max_tokens": 24, "temperature": 1.0, **options})
+    """Watches a panel with as many heads as tails: a chain is only swapped with one that answers otherwise."""
+    problems = tuple(Problem(str(i), f"Toss {i % 8}.", str(i % 2), steps=(f"0 + {i % 2} = {i % 2}",)) for i in range(24))
+    return SoundnessMonitor(
+        None, replace(task, problems=problems), **{"every": 2, "limit": None, "max_tokens": 24, "temperature": 1.0, **options}
+    )
 
 
 def test_values_stand_beside_the_loss(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
@@ -155,6 +160,7 @@ def test_senseless_monitors_are_refused(coin_task: Task) -> None:
 _WORKER = """
 import sys
 from dataclasses import replace
+from soundness.records import Problem
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.training import sft

@@ -74,7 +74,7 @@ def test_it_trains(coin_model: Path, coin_task: Task, tmp_path: Path, baseline: 
     assert note["num_traces"] == 24
     assert 0 <= note["ece"] <= 1
     assert 0 <= note["share_without_span"] < 1
-    assert note["losses"][-1] < note["losses"][0]
+    assert sum(note["losses"][-2:]) < sum(note["losses"][:2])  # two steps are one pass over the problems
     if baseline != "sft_confident":
         assert note["losses"][0] == pytest.approx(math.log(2), abs=1e-3)  # DPO at the start
         assert note["history"][-1]["rewards/margins"] > 0
