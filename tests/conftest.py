@@ -36,7 +36,7 @@ def byte_tokenizer(*, pad: bool = True, chat: bool = False, start: bool = True) 
     )
     if chat:
         tokenizer.chat_template = (
-            "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\\n{% endfor %}"
+            "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
             "{% if add_generation_prompt %}[assistant] {% endif %}"
         )
     return tokenizer
