@@ -80,7 +80,7 @@ class Scale:
 
 SCALES: Mapping[str, Scale] = {
     "small": Scale(problems=40, seeds=4, comparisons=24, pool=(40, 4), simulations=200, resamples=499, labelled=10),
-    "full": Scale(problems=100, seeds=50, comparisons=1000, pool=(150, 10), simulations=1000, resamples=1999, labelled=100),
+    "full": Scale(problems=100, seeds=50, comparisons=1000, pool=(300, 12), simulations=1000, resamples=1999, labelled=60),
 }
 """`full` is what docs/validation.md shows."""
 
@@ -238,8 +238,8 @@ def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any
         }
         at = DIALS.index(0.3)
         aurocs[metric] = {
-            "paired": auroc([-x for x in falls[at]], [-x for x in falls[0]]),
-            "unpaired": auroc([-x for x in levels[at]], [-x for x in levels[0]]),
+            "paired": _within_worlds(falls[at], falls[0]),
+            "unpaired": _within_worlds(levels[at], levels[0]),
         }
     words = {str(h): dict(Counter(audit[str(h)]["word"] for audit in audits)) for h in DIALS}
     changed = {
@@ -261,6 +261,12 @@ def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any
             "sound_against_hollowed": float(np.mean(contrary)),
         },
     }
+
+
+def _within_worlds(low: Sequence[float], high: Sequence[float]) -> float:
+    """Return the AUROC of telling `low` from `high`, averaged over worlds: nobody holds one task's nats against another's."""
+    worlds = range(min(len(WORLDS), len(low)))
+    return float(np.mean([auroc([-x for x in low[w :: len(WORLDS)]], [-x for x in high[w :: len(WORLDS)]]) for w in worlds]))
 
 
 def _dial_audit(size: Scale, seed: int, index: int) -> dict[str, Any]:

@@ -96,6 +96,13 @@ def test_a_broken_model_is_never_sound_nor_does_it_hollow() -> None:
     assert word(higher_reliance) is Word.INSUFFICIENT
 
 
+def test_chance_does_not_make_a_broken_model_sound() -> None:
+    # One in forty models without information has an interval just above 0.
+    lucky = case(information=(0.11, 0.11), reliance=(0.75, 0.75), half=0.1)
+    assert "carry no measurable information" in why(lucky)
+    assert word(case(information=(0.8, 0.8), reliance=(0.75, 0.75), half=0.1)) is Word.SOUND
+
+
 def test_a_base_without_information_has_nothing_to_lose() -> None:
     rows = case(information=(0.05, -3.0), reliance=(0.8, 0.1))
     assert "nothing to lose: the base's chains carry no measurable information" in why(rows)

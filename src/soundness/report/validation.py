@@ -85,12 +85,14 @@ def _dial(found: Mapping[str, Any], pictures: str) -> list[str]:
         "",
         "Mean ± spread over audits at four settings of the dial h. *Bias*: largest distance of the mean, scaled to 1 at h = 0, from",
         "the straight line 1 - h. AUROC of telling h = 0.3 from h = 0, *paired*: from the difference to a base at h = 0 on the same",
-        "problems, which is what the verdict uses; *unpaired*: from the tuned model's own level, over different problems and worlds.",
+        "problems, which is what the verdict uses; *unpaired*: from the tuned model's own level, over different problems. Both",
+        "within a world, then averaged.",
         "",
         *_table(
             ("measure", "h = 0", "h = 0.3", "h = 0.5", "h = 1", "bias", "mean falls throughout", "AUROC paired", "unpaired"),
             rows,
         ),
+        *_misses(found),
         f"![the dial]({pictures}/dial.svg)",
         "",
         "Verdicts against a base at h = 0:",
@@ -112,6 +114,20 @@ def _dial(found: Mapping[str, Any], pictures: str) -> list[str]:
         ),
         f"The four, each alone, did not all agree in {found['operators']['operators_differ']:.1%} of the audits; one said `sound`",
         f"and another `hollowed` in {found['operators']['sound_against_hollowed']:.1%}.",
+        "",
+    ]
+
+
+def _misses(found: Mapping[str, Any]) -> list[str]:
+    """Return which measures tell the dial less well than wanted."""
+    rows = found["auroc_dial_0.3_by_measure"]
+    low = [f"`{name}` ({row['paired']:.3f})" for name, row in rows.items() if row["paired"] < 0.99]
+    if not low:
+        return []
+    return [
+        f"Short of 0.99: {', '.join(low)}.",
+        "The words do not rest on one measure alone; see the verdicts below. A shuffled chain often",
+        "still leads to the answer, so that the gain over it is large on some problems and nothing on others, and its mean is noisy.",
         "",
     ]
 
