@@ -118,8 +118,8 @@ def test_resuming_needs_the_same_settings_and_lists_every_difference(tmp_path: P
     with pytest.raises(RunError) as caught:
         Run.create_or_resume(tmp_path, {**SETTINGS, "dtype": "bfloat16", "seed": 1, "template": "own"})
     message = str(caught.value)
-    assert 'dtype: "float32" there, "bfloat16" now' in message and "seed: 0 there, 1 now" in message
-    assert 'template: absent there, "own" now' in message and "another --out" in message
+    assert 'dtype is "float32" there, "bfloat16" now' in message and "seed is 0 there, 1 now" in message
+    assert 'template is absent there, "own" now' in message and "another --out" in message
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     Run.create_or_resume(tmp_path, {**SETTINGS, "dtype": "float32", "batch_size": 99}).close()
 

@@ -444,14 +444,13 @@ def _merge(
         elif name in growing and name in old and name in new and (grown := _grow(one, two)) is not None:
             merged[name] = grown
         elif (name in old) != (name in new) or one != two:
-            differing.append(f"  {name}: {_shown(old, name)} there, {_shown(new, name)} now")
+            differing.append(f"{name} is {_shown(old, name)} there, {_shown(new, name)} now")
         else:
             merged[name] = one
     if differing:
         raise RunError(
-            f"{path} was made with other settings:\n"
-            + "\n".join(differing)
-            + "\nuse another --out for a new run, or the settings given there to resume this one"
+            f"{path} was made with other settings: {'; '.join(differing)}; "
+            "use another --out for a new run, or the settings given there to resume this one"
         )
     return merged
 
