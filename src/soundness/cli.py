@@ -115,7 +115,9 @@ def audit(
 
         with _progress(console, quiet) as told:
             # The floor at temperature 0 is a fixed number of problems, which must not be scaled up with the others.
-            cost = estimate_cost(base, tuned, problems, on_progress=told, noise_floor=noise_floor and bool(temperature), **options)
+            cost = estimate_cost(
+                base, tuned, problems, on_progress=told, noise_floor=noise_floor and bool(temperature), **options
+            )
         print_cost(cost, console)
         return
     from soundness.audit import audit as run_audit
@@ -322,7 +324,9 @@ def train_model(
     task: Annotated[str, typer.Option(help="JSON Lines file, hub:NAME:CONFIG:SPLIT, or a world.")],
     out: Annotated[Path, typer.Option(help="Folder for the tuned model; an unfinished run goes on.")],
     config: Annotated[Path | None, typer.Option(help="TOML: the method's options, [settings], [trainer].")] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="One option, as scheme=format; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="One option, as scheme=format; repeatable.")
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="sft: rationale (steps and answer), label (answer only) or completion.")
     ] = None,
@@ -339,7 +343,9 @@ def train_model(
     max_length: Annotated[int | None, typer.Option(help="Longest example, in tokens.")] = None,
     monitor: Annotated[str | None, typer.Option(help="Problems to audit during training: a file or a world.")] = None,
     every: Annotated[int | None, typer.Option(help="Steps between two looks; at most 5 % of the time if left out.")] = None,
-    stop_when_lost: Annotated[bool, typer.Option("--stop-when-lost", help="End once reasoning is lost beyond the noise.")] = False,
+    stop_when_lost: Annotated[
+        bool, typer.Option("--stop-when-lost", help="End once reasoning is lost beyond the noise.")
+    ] = False,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random, 0 if left out.")] = None,
     dtype: Dtype = None,

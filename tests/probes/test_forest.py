@@ -96,7 +96,6 @@ def test_passes_on_long_chains(max_tokens):
         assert all(block.stop - block.start <= 256 for block in blocks if not block.causal)
 
 
-
 def test_cost_is_one_trunk_and_the_leaves():
     forest = build(chain_like(8, 20, prompt=100))
     assert forest.num_tokens == 100 + 8 * 20 + 9 * 3  # cue and two of three answer tokens a leaf

@@ -258,7 +258,9 @@ def test_a_model_that_no_longer_writes_steps_is_hollowed_although_nothing_else_c
     verdict = judge("tuned", [case()["accuracy"], silent(0.1, 0.95)])
     assert verdict.word is Word.HOLLOWED
     assert "no longer writes steps" in verdict.sentence
-    assert verdict.evidence_for == ("share of answers without steps rose from 0.10 to 0.95 (difference 0.85 [0.80, 0.90], n = 40)",)
+    assert verdict.evidence_for == (
+        "share of answers without steps rose from 0.10 to 0.95 (difference 0.85 [0.80, 0.90], n = 40)",
+    )
 
 
 @pytest.mark.parametrize(("base", "tuned"), [(0.1, 0.5), (0.9, 0.95), (0.5, 0.9)])
