@@ -177,12 +177,12 @@ def demo(
 ) -> None:
     """Audit two tuned models whose history is known: one reasons, one ignores its own chain."""
     from soundness.audit import audit as run_audit
-    from soundness.demo import ORGANISMS, SCRIPTED
+    from soundness.demo import choose
     from soundness.report.terminal import print_run
 
     console = _console()
     with _progress(console, quiet) as told:
-        shown = SCRIPTED if scripted else ORGANISMS
+        shown = choose(scripted)
         run = run_audit(
             shown.base,
             list(shown.tuned),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ORGANISMS", "SCRIPTED", "Demo"]
+from soundness.organisms import WEIGHTS
+
+__all__ = ["ORGANISMS", "SCRIPTED", "Demo", "choose"]
 
 
 class Demo(NamedTuple):
@@ -37,3 +39,8 @@ SCRIPTED = Demo(
     512,
 )
 """The same without weights: behaviours that are written down."""
+
+
+def choose(scripted: bool = False) -> Demo:
+    """Return the demonstration on trained models, or the scripted one where it is asked for or their weights are not here."""
+    return SCRIPTED if scripted or not (WEIGHTS / "truth.json").is_file() else ORGANISMS

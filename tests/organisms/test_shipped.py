@@ -14,6 +14,11 @@ from soundness.records import Word
 from soundness.runs.folder import Run
 from soundness.tasks.base import load_task
 
+pytestmark = pytest.mark.skipif(
+    not (WEIGHTS / "truth.json").is_file(),
+    reason="the organisms' weights are not in this checkout; make them with: soundness organisms make --out src/soundness/organisms/weights",
+)
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
