@@ -16,7 +16,7 @@ from soundness.tasks.base import load_task
 
 pytestmark = pytest.mark.skipif(
     not (WEIGHTS / "truth.json").is_file(),
-    reason="the organisms' weights are not in this checkout; make them with: soundness organisms make --out src/soundness/organisms/weights",
+    reason="the organisms' weights are not in this checkout; make them with: soundness organisms make",
 )
 
 
