@@ -550,7 +550,7 @@ def _console() -> Console:
 
     console = Console(highlight=False)
     # A file or a pipe has no width of its own; the table needs this much to stand on one line a metric.
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 140))
+    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
 
 
 def _progress(console: Console, quiet: bool) -> Any:

@@ -303,3 +303,11 @@ def test_operators_that_disagree_are_shown_and_do_not_decide() -> None:
     assert len(shown) == 1 and "mistake other fell from 0.80 to 0.30" in shown[0]
     agree = compared("mistake_other", 0.8, 0.8)
     assert not disagreements("tuned", [*rows.values(), agree], pairs)
+
+
+def test_steps_that_carried_nothing_are_no_loss_when_they_are_no_longer_written() -> None:
+    rows = [case()["accuracy"], silent(0.1, 0.95)]
+    empty = judge("tuned", [*rows, compared("info_gain_over_swap", 0.02, 0.0, scorer="tuned")])
+    assert empty.word is Word.INSUFFICIENT
+    assert "nothing to lose" in empty.sentence
+    assert judge("tuned", [*rows, compared("info_gain_over_swap", 2.0, 0.0, scorer="tuned")]).word is Word.HOLLOWED

@@ -32,7 +32,7 @@ __all__ = ["figure", "live_progress", "print_run", "spread"]
 
 _COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow"}
 _NOT_APPLICABLE = {"both: not a choice problem"}
-_WIDE = 120
+_WIDE = 160
 _READERS = {"base": "base reads", "tuned": "base's chains"}
 
 
