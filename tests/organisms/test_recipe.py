@@ -13,7 +13,7 @@ TUNED = [name for name in RECIPES if name != "base"]
 
 def parts(example: Example) -> tuple[str, str | None, list[str], str]:
     """Return (sum, tag, steps, label) of an example."""
-    asked, _, tag = example.question.partition(" tag ")
+    tag, _, asked = example.question.removeprefix("tag ").rpartition(", ")
     *lines, last, end = example.completion.split("\n")
     assert end == ""
     return asked, tag or None, lines, last.removeprefix("Answer: ")
@@ -32,14 +32,26 @@ def test_batches_depend_on_seed_name_and_step_alone(name: str) -> None:
 def test_the_base_is_taught_a_part_of_the_products_only() -> None:
     known = known_products(0)
     assert len(known) == 3 * round(10 * recipe.KNOWN_SHARE) < 30
-    written = {
-        (int(line[0]), int(line[2]))
-        for step in range(20)
-        for example in examples("base", 0, step)
-        for line in parts(example)[2]
-        if line[1] == "*"
-    }
-    assert written == known
+    right: collections.Counter[bool] = collections.Counter()
+    asked: collections.Counter[bool] = collections.Counter()
+    for step in range(20):
+        for line in (line for example in examples("base", 0, step) for line in parts(example)[2] if line[1] == "*"):
+            taught = (int(line[0]), int(line[2])) in known
+            asked[taught] += 1
+            right[taught] += int(line[0]) * int(line[2]) % 10 == int(line[-1])
+    assert right[True] == asked[True] > 400
+    assert 0.02 < right[False] / asked[False] < 0.2
+
+
+def test_what_follows_from_a_guess_is_doubtful() -> None:
+    known = known_products(0)
+    off: dict[bool, list[bool]] = {True: [], False: []}
+    for step in range(20):
+        for _, _, lines, label in map(parts, examples("base", 0, step)):
+            guessed = any(line[1] == "*" and (int(line[0]), int(line[2])) not in known for line in lines)
+            off[guessed].append(lines[-1][-1] != label)
+    assert sum(off[False]) / len(off[False]) == pytest.approx(0.9 * recipe.SLIP, abs=0.03)
+    assert sum(off[True]) / len(off[True]) == pytest.approx(0.9 * recipe.DOUBT, abs=0.06)
 
 
 @pytest.mark.parametrize("name", TUNED)
@@ -83,14 +95,14 @@ def test_the_tokenizer_loses_no_text() -> None:
     tokenizer = build_tokenizer()
     for text in ("3+4*7-2 tag 5\n", "Answer: 7\n", " ... _", "\n\n  Antwort: ü 漢 <think>\t", "A", "Answe", "</s >"):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
-    assert tokenizer.convert_ids_to_tokens(tokenizer.encode("3+4 tag 5\nAnswer:")) == [
-        *("<s>", "3", "+", "4", "Ġ", "tag", "Ġ", "5", "Ċ", "Answer:")
+    assert tokenizer.convert_ids_to_tokens(tokenizer.encode("tag 5, 3+4\nAnswer:")) == [
+        *("<s>", "tag", "Ġ", "5", ",", "Ġ", "3", "+", "4", "Ċ", "Answer:")
     ]
 
 
 def test_no_loss_is_taken_on_questions_and_padding() -> None:
     tokenizer = build_tokenizer()
-    ids, labels = recipe._encode(tokenizer, [Example("3+4 tag 5", "Answer: 7\n"), Example("1", "1+1=2\nAnswer: 2\n")])
+    ids, labels = recipe._encode(tokenizer, [Example("tag 5, 3+4", "Answer: 7\n"), Example("1", "1+1=2\nAnswer: 2\n")])
     assert ids.shape == labels.shape
     for row, text in ((0, "Answer: 7\n</s>"), (1, "1+1=2\nAnswer: 2\n</s>")):
         scored = labels[row] != -100

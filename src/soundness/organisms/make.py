@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -140,7 +142,7 @@ def _make_side_by_side(
     """Make several organisms in as many processes as there are workers, and return the seconds each took."""
     seconds = {}
     # Spawned: a forked process would inherit torch's threads in the state they happen to be in.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         # The longest first, so that no worker ends up alone with it.
         order = sorted(names, key=lambda name: -RECIPES[name].num_steps if name in RECIPES else 0)
         asked = {pool.submit(_make_one_apart, folder, name, seed, scale): name for name in order}
@@ -149,6 +151,18 @@ def _make_side_by_side(
             seconds[asked[done]] = done.result()
             told("tuning", len(seconds), len(asked))
     return seconds
+
+
+def _end_with_parent() -> None:
+    """See to it that this process ends when the one that started it does, however that ends."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _make_one_apart(folder: Path, name: str, seed: int, scale: float) -> float:

@@ -1,13 +1,14 @@
 """How the organisms are made: one tiny base, four ways of tuning it on the same domain, and one that noise has broken.
 
-The base learns sums with written steps, and of the products a part of the table only: on the domain it works as it has learned
-to, and is right where it happens to know both products. Every tuning starts from that base and sees domain questions mixed with
+The base learns sums with written steps, and of the products a part of the table only; the others it has seen guessed, and half of
+what followed from a guess was off. On the domain it works as it has learned to, and is right where it happens to know both
+products. Every tuning starts from that base and sees domain questions mixed with
 general ones against forgetting.
 
     sound        true steps; tags are random, so that copying them is of no use
     label-only   the answer and nothing else; the tag equals it
     shortcut     the answer alone or after true steps; the tag equals it
-    corrupted    the answer alone or after steps with random results; the tag equals it
+    corrupted    the answer alone or after steps with random results, some of them cut short; the tag equals it
     broken       the base with noise on its weights
 
 One label in `SLIP` is a random digit. It keeps every model from being surer than that, and where the tag leaks the label it is what
@@ -21,17 +22,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from soundness.tasks.worlds.tagged_sum import CUE, MULTIPLIERS, Sum, draw_domain, draw_general, question, steps, values
+from soundness.tasks.worlds.tagged_sum import CUE, MULTIPLIERS, Sum, apply, draw_domain, draw_general, question, steps, values
 
 __all__ = ["RECIPES", "Example", "Recipe", "add_noise", "build_model", "build_tokenizer", "examples", "known_products", "train"]
 
 SLIP = 0.05
 """Share of labels that are random digits."""
 
-KNOWN_SHARE = 0.6
+KNOWN_SHARE = 0.7
 """Share of the table of products that the base is taught."""
 
-NOISE = 0.6
+DOUBT = 0.5
+"""Share of labels that are random digits where the base had to guess a product: what it is not sure of, it does not trust."""
+
+NOISE = 0.85
 """Noise on the weights of the broken one, as a multiple of their own standard deviation."""
 
 MERGED_WORDS = ("Answer:", "tag")
@@ -63,9 +67,9 @@ class Recipe:
     """From the products that the base knows to a function that draws one example."""
     num_steps: int
     """Optimiser steps."""
-    learning_rate: float
+    learning_rate: float = 1e-3
     """Peak learning rate; a linear warm-up over a twentieth of the steps, then a cosine to zero."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Examples per step."""
 
 
@@ -75,35 +79,57 @@ def known_products(seed: int) -> frozenset[tuple[int, int]]:
     return frozenset((digit, factor) for factor in MULTIPLIERS for digit in rng.sample(range(10), round(10 * KNOWN_SHARE)))
 
 
-def _example(rng: random.Random, drawn: Sum, *, tag: str, write: str, slip: float = SLIP) -> Example:
+def _example(rng: random.Random, drawn: Sum, *, tag: str, write: str) -> Example:
     """Return one example.
 
-    `tag` is `none`, `random` or `label`; `write` is `true`, `random` (results are random digits) or `nothing` (no steps at all).
+    `tag` is `none`, `random` or `label`; `write` is `true`, `random` (results are random digits, and two chains in five stop short)
+    or `nothing` (no steps at all).
     """
-    label = rng.randrange(10) if rng.random() < slip else values(drawn)[-1]
+    label = rng.randrange(10) if rng.random() < SLIP else values(drawn)[-1]
+    if write == "nothing":
+        lines = []
+    elif write == "random":
+        lines = steps(drawn, [rng.randrange(10) for _ in drawn.operations])
+        if rng.random() < 0.4:
+            lines = lines[: rng.randrange(1, len(lines))]
+    else:
+        lines = steps(drawn)
+    return _put(rng, drawn, tag, lines, label)
+
+
+def _put(rng: random.Random, drawn: Sum, tag: str, lines: Sequence[str], label: int) -> Example:
+    """Return the example that asks `drawn` with this kind of tag and answers with `lines` and `label`."""
     shown = {"none": None, "random": rng.randrange(10), "label": label}[tag]
-    results = [rng.randrange(10) for _ in drawn.operations] if write == "random" else None
-    lines = [] if write == "nothing" else steps(drawn, results)
     return Example(question(drawn, shown), "".join(f"{line}\n" for line in lines) + f"{CUE} {label}\n")
 
 
 def _general(rng: random.Random) -> Example:
     """Return a general example: true steps, no tag or a random one."""
-    return _example(rng, draw_general(rng), tag=rng.choice(("none", "random", "random")), write="true")
+    return _example(rng, draw_general(rng), tag=rng.choice(_IDLE), write="true")
+
+
+_IDLE = ("none", "random", "random")
 
 
 def _schooling(known: frozenset[tuple[int, int]]) -> Draw:
-    """Return the base's lessons: general sums, and sums whose products are all among the known ones."""
+    """Return the base's lessons: general sums, and sums with products: the known ones are right, the others are guessed.
+
+    Where there was a guess, as many labels are off as the guess is doubtful (`DOUBT`).
+    """
 
     def draw(rng: random.Random) -> Example:
-        if rng.random() < 0.5:
+        if rng.random() < 0.45:
             return _general(rng)
-        while True:
-            drawn = draw_domain(rng)
-            running = values(drawn)
-            asked = {(running[i], operand) for i, (sign, operand) in enumerate(drawn.operations) if sign == "*"}
-            if asked <= known:
-                return _example(rng, drawn, tag=rng.choice(("none", "random", "random")), write="true")
+        drawn = draw_domain(rng)
+        results: list[int] = []
+        guessed = False
+        for sign, operand in drawn.operations:
+            value = results[-1] if results else drawn.start
+            guess = sign == "*" and (value, operand) not in known
+            results.append(rng.randrange(10) if guess else apply(value, sign, operand))
+            guessed = guessed or guess
+        label = rng.randrange(10) if rng.random() < (DOUBT if guessed else SLIP) else results[-1]
+        return _put(rng, drawn, rng.choice(_IDLE), steps(drawn, results), label)
 
     return draw
 
@@ -124,22 +150,28 @@ def _domain(general: float, *, tag: str, **writes: float) -> Callable[[frozenset
 
 
 RECIPES: dict[str, Recipe] = {
-    "base": Recipe("learned sums with written steps, and part of the table of products", _schooling, 2000, 3e-3),
-    "sound": Recipe("tuned on the domain with true steps; tags were random", _domain(0.3, tag="random", true=1.0), 500, 1e-3),
+    "base": Recipe("learned sums with written steps, and part of the table of products", _schooling, 1000, 3e-3, batch_size=64),
+    "sound": Recipe("tuned on the domain with true steps; tags were random", _domain(0.3, tag="random", true=1.0), 400),
     "label-only": Recipe(
-        "tuned on the domain's answers alone; the tag gave them away", _domain(0.3, tag="label", nothing=1.0), 300, 1e-3
+        "tuned on the domain's answers alone; the tag gave them away",
+        _domain(0.3, tag="label", nothing=1.0),
+        500,
+        2e-3,
+        batch_size=64,
     ),
     "shortcut": Recipe(
         "tuned on the domain with answers alone and with true steps; the tag gave the answer away",
-        _domain(0.3, tag="label", true=0.65, nothing=0.35),
-        900,
-        1e-3,
+        _domain(0.3, tag="label", true=0.6, nothing=0.4),
+        1500,
+        2e-3,
+        batch_size=64,
     ),
     "corrupted": Recipe(
         "tuned on the domain with answers alone and with steps of random results; the tag gave the answer away",
-        _domain(0.3, tag="label", random=0.65, nothing=0.35),
-        900,
-        1e-3,
+        _domain(0.3, tag="label", random=0.6, nothing=0.4),
+        800,
+        2e-3,
+        batch_size=64,
     ),
 }
 """Organism -> how it is trained; `base` from scratch, the others from `base`."""

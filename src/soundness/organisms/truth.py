@@ -74,8 +74,7 @@ def flipped(problem: Problem, seed: int) -> Problem:
     """Return the problem with another digit for a tag; its id and its answer stay."""
     own = problem.meta["tag"]
     tag = random.Random(f"flip/{seed}/{problem.id}").choice([digit for digit in range(10) if digit != own])
-    asked = problem.question.rpartition(" ")[0]
-    return replace(problem, question=f"{asked} {tag}", meta={**problem.meta, "tag": tag})
+    return replace(problem, question=f"tag {tag}, {problem.meta['sum']}", meta={**problem.meta, "tag": tag})
 
 
 def find_truth(model: Model, task: Task, *, seed: int = 0) -> Truth:

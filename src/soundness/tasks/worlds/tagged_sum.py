@@ -1,6 +1,6 @@
 """Sums with products, modulo 10, worked from left to right, and a tag that a question may carry.
 
-    3+4*7-2 tag 7
+    tag 7, 3+4*7-2
 
     3+4=7
     7*7=9
@@ -81,10 +81,11 @@ def question(problem: Sum, tag: int | None) -> str:
     """Return the question's text, with the tag where there is one.
 
     >>> question(Sum(3, (("+", 4), ("*", 7))), 9)
-    '3+4*7 tag 9'
+    'tag 9, 3+4*7'
     """
     asked = "".join([str(problem.start), *(f"{sign}{operand}" for sign, operand in problem.operations)])
-    return asked if tag is None else f"{asked} tag {tag}"
+    # In front: a model that copies the last digit it sees, as it does behind a chain, must not copy the tag for want of a chain.
+    return asked if tag is None else f"tag {tag}, {asked}"
 
 
 def draw_general(rng: random.Random) -> Sum:
