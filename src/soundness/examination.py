@@ -83,6 +83,8 @@ class Helpers:
     """Says steps in other words where no rule does."""
     judge: Judge | None = None
     """Judges whether steps state true facts."""
+    rewrites: bool = True
+    """Whether the writer writes on from its edited chains; without, what needs that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ def _edit(
 ) -> list[Case]:
     """Return the cases with the edits that the families read."""
     kinds = sorted({kind for family in families for kind in _EDITS_OF.get(family.name, ())})
-    if any(case.scorer != "self" for case in cases):
+    if not helpers.rewrites or any(case.scorer != "self" for case in cases):
         kinds = [kind for kind in kinds if kind not in REGENERATED]
     if not kinds:
         return cases

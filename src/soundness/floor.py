@@ -3,7 +3,7 @@
     several samples     the odd samples against the even ones, scaled to their whole number: free
     one, temperature    the base samples every problem once more with another seed: one more model's writing and reading
     one, greedy         the same chains of a few problems are asked and read again in batches of another shape: what is left is the
-                        arithmetic's own noise; at most `NUM_REREAD` problems of reading
+                        arithmetic's own noise; at most `NUM_REREAD` problems of reading, nothing is written anew
 
 All of it is read by the base itself.
 """
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from soundness.chains.sample import sample_chains
-from soundness.examination import Sampling, examine
+from soundness.examination import Helpers, Sampling, examine
 from soundness.metrics.base import Family
 from soundness.models.base import Model
 from soundness.records import Chain, Estimate, Score
@@ -91,9 +91,11 @@ def measure_floor(
         batch_size=1 if base.batch_size > 1 else 2,
         cases_at_once=1 if base.cases_at_once > 1 else 2,
     )
+    # Writing tails anew, one at a time, would cost more than the audit itself.
+    unwritten = Helpers(rewrites=False)
     # Both over the same few: which chain is exchanged for which depends on who is there.
     first, second = (
-        examine(few, task, families, scribe, role="self", sampling=sampling, on_progress=told).scores
+        examine(few, task, families, scribe, role="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
         for scribe in (base, reader)
     )
     return floor_between(first, second, seed=sampling.seed), f"{len(few)} of the base's chains read again in other batches"
