@@ -126,7 +126,7 @@ def test_other_settings_in_the_same_folder(run, tmp_path):
     assert run(*audit(tmp_path))[0] == 0
     code, _, err = run(*audit(tmp_path, "--seed", "9"))
     assert code == 3
-    assert "seed: 0 there, 9 now" in err
+    assert "seed is 0 there, 9 now" in err
     code, _, err = run(*audit(tmp_path, "--no-resume"))
     assert code == 3
     assert "--no-resume" in err
