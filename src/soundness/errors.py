@@ -68,5 +68,5 @@ def near(name: str, known: Iterable[str]) -> str:
     >>> near("info_gian", ["info_gain", "accuracy"])
     " (did you mean 'info_gain'?)"
     """
-    found = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    found = get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(repr(f) for f in found)}?)" if found else ""
