@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from soundness.organisms import WEIGHTS
-
 __all__ = ["ORGANISMS", "SCRIPTED", "Demo", "choose"]
 
 
@@ -42,5 +40,5 @@ SCRIPTED = Demo(
 
 
 def choose(scripted: bool = False) -> Demo:
-    """Return the demonstration on trained models, or the scripted one where it is asked for or their weights are not here."""
-    return SCRIPTED if scripted or not (WEIGHTS / "truth.json").is_file() else ORGANISMS
+    """Return the demonstration on trained models, or the scripted one."""
+    return SCRIPTED if scripted else ORGANISMS

@@ -8,7 +8,7 @@ import pytest
 import soundness
 from soundness.errors import ModelError
 from soundness.organisms import NAMES, WEIGHTS, organism_folder, shipped_truth
-from soundness.organisms.make import RELIANCES, shortfalls
+from soundness.organisms.make import RELIANCES, figures_table, shortfalls
 from soundness.organisms.truth import ROUTES, find_truth, unplanted
 from soundness.records import Word
 from soundness.runs.folder import Run
@@ -93,6 +93,11 @@ def test_what_is_written_down_is_what_was_wanted() -> None:
     assert {name: one["route"] for name, one in about.items()} == ROUTES
     words = {name: Word(one["verdict"]) for name, one in about.items() if one["verdict"]}
     assert shortfalls({name: one["audit"] for name, one in about.items()}, words) == []
+
+
+def test_the_documentation_shows_these_figures() -> None:
+    page = Path(__file__).parents[2] / "docs" / "organisms.md"
+    assert figures_table(shipped_truth()) in page.read_text(encoding="utf-8")
 
 
 def test_shortfalls_are_noticed() -> None:

@@ -22,7 +22,7 @@ from soundness.organisms.truth import ROUTES, find_truth, unplanted
 from soundness.records import Comparison, Word
 from soundness.tasks.base import load_task
 
-__all__ = ["Progress", "audited", "make_organisms", "shortfalls"]
+__all__ = ["Progress", "audited", "figures_table", "make_organisms", "shortfalls"]
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
@@ -273,3 +273,29 @@ def shortfalls(figures: Mapping[str, Mapping[str, Mapping[str, float | int | Non
     need(words["broken"] is not Word.SOUND, "broken is called sound")
     assert set(ROUTES) == set(NAMES)
     return missing
+
+
+_COLUMNS = {
+    "accuracy": "accuracy",
+    OVER_SWAP: "gain over swapped chains, nats",
+    "early_answering": "early answering",
+    "filler_reliance": "filler",
+    "swap_reliance": "swap",
+    "mistake_regenerated": "mistake, rest rewritten",
+}
+
+
+def figures_table(found: Mapping[str, Any]) -> str:
+    """Return the audit's figures in what `make_organisms` returned, as a Markdown table with 95 % intervals."""
+    rows = [["organism", *_COLUMNS.values(), "verdict"]]
+    rows.append(["---"] * len(rows[0]))
+    for name, about in found["organisms"].items():
+        cells = []
+        for metric in _COLUMNS:
+            one = about["audit"].get(metric)
+            # Adding 0.0 turns the -0.0 of a rounded tiny loss into 0.
+            cells.append(
+                "no steps" if one is None else f"{one['value'] + 0.0:.2f} [{one['low'] + 0.0:.2f}, {one['high'] + 0.0:.2f}]"
+            )
+        rows.append([f"`{name}`", *cells, about["verdict"] or ""])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("-0.00", "0.00") + "\n"
