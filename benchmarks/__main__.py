@@ -59,11 +59,11 @@ def reading_section(model: TransformersModel) -> str:
     )
 
 
-def audit_section() -> str:
+def audit_section(problems: int) -> str:
     """Return the part on whole audits, or why there is none."""
     if not GSM8K.exists():
         return f"## Whole audits\n\nNot run: {GSM8K.name} is not there."
-    rows, forest = audits.measure(str(GSM8K))
+    rows, forest = audits.measure(str(GSM8K), limit=problems)
     targets = dict(zip(audits.GROUPS, (1.8, 4.0), strict=True))
     table: list[str] = []
     for row in rows:
@@ -90,14 +90,16 @@ def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["reading", "audits"])
-    only = parser.parse_args().only
+    parser.add_argument("--problems", type=int, default=24, help="problems of the whole audits")
+    asked = parser.parse_args()
+    only = asked.only
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     sections: list[str] = []
     if only != "audits":
         model: Any = load_model("smollm2", dtype="bfloat16")
         sections.append(reading_section(model))
     if only != "reading":
-        sections.append(audit_section())
+        sections.append(audit_section(asked.problems))
     text = "\n\n".join(
         [
             "# Benchmarks",
