@@ -1,0 +1,1 @@
+"""The papers behind the instrument, re-run small: one paper, one file."""

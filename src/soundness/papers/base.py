@@ -1,0 +1,191 @@
+"""What a reproduction is: a claim, the arms that test it, what would confirm it and what would refute it, fixed before it runs.
+
+A reproduction is one module of this folder. It holds, as data at its top, `PAPER` (a `Paper`) and `SCALES` (scale -> a frozen
+dataclass of sizes), and the functions
+
+    run(scale, seed, out, told) -> dict           one training seed: everything measured, as plain JSON, with "figures" in it
+    tables(seeds) -> Sequence[Table]              what a reader wants to see beside the expectations
+    pictures(seeds) -> Mapping[str, dict]         name -> Vega-Lite specification
+
+`seeds` is what `run` gave, one entry per seed. Whether a claim is confirmed is computed here from `figures`, never by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+
+__all__ = [
+    "Arm",
+    "Expectation",
+    "Finding",
+    "Paper",
+    "Quoted",
+    "Setting",
+    "State",
+    "Table",
+    "Told",
+    "find",
+    "overall",
+    "seed_interval",
+]
+
+Told = Callable[[str, int, int], None]
+"""Told (what is being done, how much of it is done, how much there is)."""
+
+Trust = Literal["paper", "abstract", "code", "second-hand", "unverified", "computed"]
+"""How far a quoted figure can be trusted: in the paper's text, in its abstract alone, in the authors' code, in somebody else's
+account, nowhere to be checked, or derived here."""
+
+
+class State(StrEnum):
+    """What a reproduction came to."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A figure as its source prints it."""
+
+    what: str
+    value: str
+    trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One size of the set-up and where it comes from; `name` is a field of the scale, or says what was chosen."""
+
+    name: str
+    source: str
+    """Such as "paper, sec. 4", "code", or "ours: ..." with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the models or readings that are compared."""
+
+    name: str
+    what: str
+    control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Something that should come out, with the bounds that say whether it did, fixed before anything ran.
+
+    Confirmed where the 95 % interval over seeds lies above `confirmed_above`, refuted where it lies below `refuted_below`, otherwise
+    not reached. A `premise` must be confirmed for the claim to be testable at this scale at all; an `observation` is reported and
+    decides nothing.
+    """
+
+    figure: str
+    """Name of the figure in what `run` returns."""
+    says: str
+    """What should come out, as a sentence."""
+    unit: str
+    confirmed_above: float
+    refuted_below: float
+    role: Literal["claim", "premise", "observation"] = "claim"
+
+    def __post_init__(self) -> None:
+        assert self.refuted_below <= self.confirmed_above, self
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A paper's claim and how it is tested here."""
+
+    name: str
+    """As on the command line."""
+    title: str
+    reference: str
+    """Identifier and version, such as "2505.13775 v3"."""
+    claim: str
+    """The claim in one sentence."""
+    differs: tuple[str, ...]
+    """Where this differs from the paper beyond size."""
+    refuted_if: str
+    """What would refute the claim, in words."""
+    arms: tuple[Arm, ...]
+    expectations: tuple[Expectation, ...]
+    quoted: tuple[Quoted, ...]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one expectation."""
+
+    expectation: Expectation
+    values: tuple[float | None, ...]
+    """The figure, seed by seed; None where it could not be computed."""
+    mean: float | None
+    low: float | None
+    """95 % interval over seeds (Student's t); None below two seeds or where a seed has no figure."""
+    high: float | None
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it is shown."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def seed_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean over training seeds, by Student's t, or None below two values.
+
+    >>> low, high = seed_interval([0.1, 0.2, 0.3])
+    >>> round(low, 3), round(high, 3)
+    (-0.048, 0.448)
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return None
+    found = np.asarray(values, dtype=float)
+    half = float(t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
+    return float(found.mean()) - half, float(found.mean()) + half
+
+
+def find(expectation: Expectation, seeds: Sequence[Mapping[str, Any]]) -> Finding:
+    """Return what became of an expectation over the seeds; a missing figure of any seed leaves it not reached."""
+    values = tuple(seed["figures"].get(expectation.figure) for seed in seeds)
+    known = [float(value) for value in values if value is not None]
+    mean = sum(known) / len(known) if known else None
+    interval = seed_interval(known) if len(known) == len(values) else None
+    if interval is None:
+        return Finding(expectation, values, mean, None, None, State.NOT_REACHED)
+    low, high = interval
+    state = State.NOT_REACHED
+    if low > expectation.confirmed_above:
+        state = State.CONFIRMED
+    elif high < expectation.refuted_below:
+        state = State.REFUTED
+    return Finding(expectation, values, mean, low, high, state)
+
+
+def overall(findings: Sequence[Finding]) -> State:
+    """Return what the claim as a whole came to.
+
+    Not reached where a premise is not confirmed; refuted where any part of the claim is; confirmed where every part is.
+    """
+    premises = [one.state for one in findings if one.expectation.role == "premise"]
+    claims = [one.state for one in findings if one.expectation.role == "claim"]
+    assert claims, "a reproduction needs a claim"
+    if any(state is not State.CONFIRMED for state in premises):
+        return State.NOT_REACHED
+    if State.REFUTED in claims:
+        return State.REFUTED
+    return State.CONFIRMED if all(state is State.CONFIRMED for state in claims) else State.NOT_REACHED
