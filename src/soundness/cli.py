@@ -434,6 +434,44 @@ def compare(
     print_atlas(atlas, console)
 
 
+@app.command("reproduce")
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="A reproduction, or all; the list of them if left out.")] = None,
+    scale: Annotated[str, typer.Option(help="tiny (minutes), cpu-small (as documented) or paper (as published).")] = "tiny",
+    seeds: Annotated[int, typer.Option(help="Seeds; intervals are over them.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder; finished seeds in it are not run again.")] = Path("runs/reproduce"),
+    workers: Annotated[int, typer.Option(help="Processes that run seeds side by side, one thread each.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Folder of problems that some read; ../shared/data if left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a paper's claim again, small, and say whether it is confirmed, refuted or not reached at that scale."""
+    import json
+
+    from soundness.papers.page import rows
+    from soundness.papers.terminal import print_list, print_result
+
+    console = _console()
+    if name is None:
+        if as_json:
+            typer.echo(json.dumps(rows(), indent=1))
+        else:
+            print_list(console)
+        return
+    from soundness.papers.catalogue import REPRODUCTIONS, reads_data
+    from soundness.papers.running import reproduce as run_reproduction
+
+    for one in REPRODUCTIONS if name == "all" else (name,):
+        own = data if name != "all" or reads_data(one) else None
+        with _progress(console, quiet or as_json) as told:
+            result = run_reproduction(one, out=out, scale=scale, seeds=seeds, workers=workers, data=own, on_progress=told)
+        if as_json:
+            typer.echo(result.text(), nl=False)
+        else:
+            print_result(result, console)
+            console.print(f"page: {out / one / scale / 'page.html'}", style="dim")
+
+
 @app.command("report")
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],

@@ -7,7 +7,13 @@ dataclass of sizes), and the functions
     tables(seeds) -> Sequence[Table]              what a reader wants to see beside the expectations
     pictures(seeds) -> Mapping[str, dict]         name -> Vega-Lite specification
 
-`seeds` is what `run` gave, one entry per seed. Whether a claim is confirmed is computed here from `figures`, never by hand.
+`scale` is one of the dataclasses in `SCALES`, `out` a folder of that seed's own. `seeds` is what `run` gave, one entry per seed.
+"figures" holds a number for every expectation, or None where it could not be computed, with the reason in the list "skipped" beside
+it. Whether a claim is confirmed is computed here from the figures, never by hand.
+
+A scale may have a field `data`, the folder of problems that is not part of the package; a module that has one also has
+
+    inputs(scale) -> Mapping[str, str]            file -> digest of what it holds, or "absent"
 """
 
 from __future__ import annotations
@@ -118,6 +124,8 @@ class Paper:
     expectations: tuple[Expectation, ...]
     quoted: tuple[Quoted, ...]
     settings: tuple[Setting, ...]
+    revision: str = "1"
+    """Goes up whenever `run` would give other figures: what an earlier revision left is not taken up again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Documentation that is made from the code: `python -m soundness.report.docs [FOLDER]` writes metrics.md and validation.md."""
+"""Documentation that is made from the code: `python -m soundness.report.docs [FOLDER]` writes metrics.md, validation.md and papers/."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def _print_one(metric: Metric, family: Family, console: Console) -> None:
 
 
 def write_docs(folder: Path) -> None:
-    """Write metrics.md and, where validation.json stands in `folder`/validation, validation.md."""
+    """Write metrics.md, papers/ and, where validation.json stands in `folder`/validation, validation.md."""
+    from soundness.papers.page import write_docs as write_papers
     from soundness.report.validation import validation_page
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,7 @@ def write_docs(folder: Path) -> None:
     if found.is_file():
         page = validation_page(json.loads(found.read_text(encoding="utf-8")), pictures="validation")
         (folder / "validation.md").write_text(page, encoding="utf-8")
+    write_papers(folder / "papers")
 
 
 if __name__ == "__main__":
