@@ -7,7 +7,8 @@ dataclass of sizes), and the functions
     tables(seeds) -> Sequence[Table]              what a reader wants to see beside the expectations
     pictures(seeds) -> Mapping[str, dict]         name -> Vega-Lite specification
 
-`scale` is one of the dataclasses in `SCALES`, `out` a folder of that seed's own. `seeds` is what `run` gave, one entry per seed.
+`scale` is one of the dataclasses in `SCALES`, `out` a folder of this seed and these settings alone, with whatever a killed run left
+there. `seeds` is what `run` gave, one entry per seed.
 "figures" holds a number for every expectation, or None where it could not be computed, with the reason in the list "skipped" beside
 it. Whether a claim is confirmed is computed here from the figures, never by hand.
 

@@ -139,7 +139,9 @@ def _run_seed(where: str, sizes: Any, seed: int, folder: Path, digest: str, told
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that figures do not depend on how many seeds run at once
     try:
-        found = module.run(sizes, seed, folder / f"seed-{seed}", told)
+        own = folder / f"seed-{seed}" / digest[:12]
+        own.mkdir(parents=True, exist_ok=True)
+        found = module.run(sizes, seed, own, told)
     finally:
         torch.set_num_threads(threads)
     lacking = [one.figure for one in module.PAPER.expectations if one.figure not in found["figures"]]
