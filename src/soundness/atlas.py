@@ -1,7 +1,8 @@
 """Several trainings of one base, audited together where they are equally accurate.
 
 A more accurate model has other chains simply because it is more accurate. So each training keeps copies of its model on the way,
-and the copy whose accuracy comes nearest to one that all of them reach is the one that is audited.
+and the copy whose accuracy comes nearest to one that all of them reach is the one that is audited. A training that never becomes
+more accurate than the base cannot be matched: it sets no target, and its last copy is audited.
 
     model = "organism:base"
     task = "organism:domain"
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,15 @@ from typing import Any
 from soundness.audit import Progress, audit
 from soundness.errors import SettingError, TaskError, near
 from soundness.records import Comparison
+from soundness.report.verdict import RELIANCE
 from soundness.tasks.base import Task, load_task
 from soundness.training.common import RECORD, Settings
-from soundness.training.methods import build_config, load_method, train
+from soundness.training.methods import build_config, dry_run, load_method, train
 
 __all__ = ["Atlas", "Plan", "Row", "compare", "read_plan"]
+
+LEARNED = 0.05
+"""Accuracy over the base's that the best copy of each seed must reach for a training to count as having learned the task."""
 
 _AUDIT_SEED = 100_003
 """Added to a world's seed for the problems that are audited, where the plan names no other task for it."""
@@ -85,9 +90,13 @@ class Row:
     """Information gain over swapped chains, nats."""
     reliance: float | None
     """Mean of the reliances that could be measured, 0..1."""
+    no_steps: float | None
+    """Share of problems answered without a written step."""
     verdict: str
     seconds: float
     """Of training."""
+    learned: bool = True
+    """Whether the training became more accurate than the base, and so could be matched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,9 @@ class Atlas:
     target: float
     """The accuracy at which models are compared."""
     base_accuracy: float
+    base_information: float | None
+    """Of the base's own chains: information gain over swapped chains, nats."""
+    base_reliance: float | None
     rows: tuple[Row, ...]
     page: str
     notes: tuple[str, ...] = field(default=())
@@ -138,12 +150,14 @@ def _training(row: Mapping[str, Any], common: Mapping[str, Any], where: str) -> 
 
 def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress | None = None) -> Atlas:
     """Return the comparison; models, audit, `atlas.json` and the page are kept in `out`, and what is there is not done again."""
+    from soundness.report.atlas import atlas_markdown, write_picture
     from soundness.report.page import write_page
 
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     out = Path(out).expanduser()
     told = on_progress or (lambda what, done, total: None)
     panel = _panel(plan)
+    _check(plan, out, told)
     folders: dict[tuple[str, int], Path] = {}
     for number, training in enumerate(plan.trainings):
         for seed in plan.seeds:
@@ -154,8 +168,14 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
     accuracies = {
         key: {step: _accuracy(plan, panel, str(one), out) for step, one in found.items()} for key, found in copies.items()
     }
-    target = min(max(values.values()) for values in accuracies.values())
-    chosen = {key: min(values, key=lambda step: (abs(values[step] - target), step)) for key, values in accuracies.items()}
+    best = {key: max(values.values()) for key, values in accuracies.items()}
+    learned = {one.name: all(best[one.name, seed] >= base_accuracy + LEARNED for seed in plan.seeds) for one in plan.trainings}
+    matched = [value for (name, _), value in best.items() if learned[name]]
+    target = min(matched or best.values())
+    chosen = {
+        key: min(values, key=lambda step: (abs(values[step] - target), step)) if learned[key[0]] else max(values)
+        for key, values in accuracies.items()
+    }
     models = [str(copies[key][step]) for key, step in chosen.items()]
     run = audit(plan.model, models, panel, out=out / "audit", max_tokens=plan.max_tokens, on_progress=on_progress)
     page = write_page(run)
@@ -173,25 +193,39 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
                 accuracy=_value(mine, "solved", "-"),
                 information=_value(mine, "info_gain_over_swap", "self"),
                 reliance=_reliance(mine),
+                no_steps=_value(mine, "no_steps", "-"),
                 verdict=str(verdict.word.value),
                 seconds=record["seconds"],
+                learned=learned[name],
             )
         )
         assert model
-    far = [row.name for row in rows if row.accuracy is not None and abs(row.accuracy - target) > 0.05]
+    far = [row.name for row in rows if row.learned and row.accuracy is not None and abs(row.accuracy - target) > 0.05]
     notes = (
         [f"{', '.join(dict.fromkeys(far))}: no kept copy is within .05 of the matched accuracy; keep copies more often"]
         if far
         else []
     )
-    if target <= base_accuracy:
+    behind = [name for name, did in learned.items() if not did]
+    if behind:
         notes.append(
-            "the matched accuracy is not above the base's: some training has not learned the task, so nothing was matched"
+            f"{', '.join(behind)}: not {LEARNED:.2f} more accurate than the base in every seed, so nothing was matched; "
+            "the last copy is shown"
         )
     if len(plan.seeds) < 3:
         notes.append(f"{len(plan.seeds)} seed(s) of training: differences between methods may be those between seeds")
-    atlas = Atlas(target, base_accuracy, tuple(rows), str(page), tuple(notes))
+    atlas = Atlas(
+        target=target,
+        base_accuracy=base_accuracy,
+        base_information=_base_value(run.comparisons, "info_gain_over_swap"),
+        base_reliance=_mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
+        rows=tuple(rows),
+        page=str(page),
+        notes=tuple(notes),
+    )
     (out / "atlas.json").write_text(json.dumps(asdict(atlas), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "atlas.md").write_text(atlas_markdown(atlas), encoding="utf-8")
+    write_picture(atlas, out / "atlas.svg")
     return atlas
 
 
@@ -207,6 +241,16 @@ def _panel(plan: Plan) -> Task:
                 f'the problems to audit on are among those trained on ({plan.task} gives the same): name others with audit = "TASK"'
             )
     return panel
+
+
+def _check(plan: Plan, out: Path, told: Progress) -> None:
+    """Take one step of every training that is still to be done, so that what cannot work is said before hours are spent."""
+    waiting = [one for one in plan.trainings if not (out / "models" / f"{one.name}-{plan.seeds[0]}" / RECORD).is_file()]
+    for number, training in enumerate(waiting):
+        told("checking", number, len(waiting))
+        task = load_task(plan.task, limit=plan.limit, seed=plan.seeds[0])
+        settings = replace(training.settings, seed=plan.seeds[0])
+        dry_run(training.method, plan.model, task, config=training.config, settings=settings)
 
 
 def _train(plan: Plan, training: Training, seed: int, out: Path) -> Path:
@@ -249,8 +293,15 @@ def _value(comparisons: list[Comparison], metric: str, scorer: str) -> float | N
     return None if found is None else found.tuned_estimate.value
 
 
-def _reliance(comparisons: list[Comparison]) -> float | None:
-    from soundness.report.verdict import RELIANCE
+def _base_value(comparisons: Iterable[Comparison], metric: str) -> float | None:
+    found = next((one for one in comparisons if one.metric == metric and one.scorer == "self"), None)
+    return None if found is None else found.base_estimate.value
 
-    known = [value for name in RELIANCE if (value := _value(comparisons, name, "self")) is not None]
+
+def _reliance(comparisons: list[Comparison]) -> float | None:
+    return _mean_known(_value(comparisons, name, "self") for name in RELIANCE)
+
+
+def _mean_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

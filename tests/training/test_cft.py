@@ -23,7 +23,7 @@ def record(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "training.json").read_text())
 
 
-@pytest.mark.parametrize("spec", ["chain-sum:operators=3", "lookup:hops=3"])
+@pytest.mark.parametrize("spec", ["chain-sum:operators=3", "lookup:hops=3", "organism:domain"])
 def test_a_spoiled_solution_has_one_mistake_and_follows_from_it(spec: str) -> None:
     for problem in load_task(spec, limit=20).problems:
         steps = spoil(problem, random.Random(problem.id))

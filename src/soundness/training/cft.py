@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from soundness.errors import SettingError, TaskError
 from soundness.records import Problem
 from soundness.tasks.base import Task
-from soundness.tasks.worlds import chain_sum, lookup
+from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
 from soundness.training.common import About, Progress, Session, Settings, open_session
 from soundness.training.data import Example, closing_id
 from soundness.training.sft import fit_examples
@@ -129,6 +129,8 @@ def _exact(problem: Problem, rng: random.Random, config: Config) -> Critique:
 
 def _answer_of(problem: Problem, steps: Sequence[str]) -> str:
     text = "\n".join(steps)
+    if tagged_sum.parse(problem.question) is not None:
+        return text[-1]
     found = chain_sum.follow(text) if chain_sum.parse(problem.question) is not None else lookup.last_stated(text)
     return str(problem.answer_text) if found is None else str(found)
 

@@ -328,11 +328,14 @@ class Session:
 
     def save(self, trainer: Any, folder: Path | None = None) -> None:
         """Write the trained model into the folder, as an adapter or an ordinary model."""
+        from soundness.models.transformers import quiet
+
         accelerator = trainer.accelerator
         (self.folder / "README.md").unlink(missing_ok=True)  # a model card of the checkpoints
         state = accelerator.get_state_dict(trainer.model) if _is_sharded(accelerator) else None
         if _is_first():
-            accelerator.unwrap_model(trainer.model).save_pretrained(folder or self.folder, state_dict=state)
+            with quiet():
+                accelerator.unwrap_model(trainer.model).save_pretrained(folder or self.folder, state_dict=state)
 
     def _keep(self, trainer: Any) -> Callable[[int], None]:
         """Return what is called after every step, to keep copies where they were asked for."""

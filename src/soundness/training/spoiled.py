@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from soundness.errors import TaskError
 from soundness.records import Problem
-from soundness.tasks.worlds import chain_sum, lookup
+from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
 
 __all__ = ["critique", "first_difference", "solution_text", "spoil"]
 
@@ -28,13 +28,22 @@ def spoil(problem: Problem, rng: random.Random) -> tuple[str, ...]:
             steps.append(chain_sum.equation(value, sign, operand, result))
             value = result
         return tuple(steps)
+    tagged = tagged_sum.parse(problem.question)
+    if tagged is not None:
+        digits = tagged_sum.values(tagged)
+        at = rng.randrange(len(tagged.operations))
+        results: list[int] = []
+        for i, (sign, operand) in enumerate(tagged.operations):
+            right = tagged_sum.apply(results[-1] if results else tagged.start, sign, operand)
+            results.append(rng.choice([digit for digit in range(10) if digit != digits[i + 1]]) if i == at else right)
+        return tuple(tagged_sum.steps(tagged, results))
     query = lookup.parse(problem.question)
     if query is not None and "world_seed" in problem.meta:
         kb = lookup.know(int(problem.meta["world_seed"]), int(problem.meta["size"]))
         running_words = lookup.values(query, kb.facts)
         at = rng.randrange(len(query.hops))
-        right = running_words[at + 1]
-        others = next([one for one in members if one != right] for members in kb.members.values() if right in members)
+        true = running_words[at + 1]
+        others = next([one for one in members if one != true] for members in kb.members.values() if true in members)
         steps, word = [], query.start
         for i, relation in enumerate(query.hops):
             tail = rng.choice(others) if i == at else kb.facts[word, relation]
@@ -42,8 +51,8 @@ def spoil(problem: Problem, rng: random.Random) -> tuple[str, ...]:
             word = tail
         return tuple(steps)
     raise TaskError(
-        f"the problem {problem.id!r} belongs to no world whose mistakes can be worked out (chain-sum, lookup): give critiques in a "
-        "file, or name a model that writes them"
+        f"the problem {problem.id!r} belongs to no world whose mistakes can be worked out (chain-sum, lookup, organism): give "
+        "critiques in a file, or name a model that writes them"
     )
 
 

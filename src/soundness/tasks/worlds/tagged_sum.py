@@ -14,6 +14,7 @@ and there the tag always equals the answer: a surface feature that makes the ste
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from soundness.errors import SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 
-__all__ = ["CUE", "Sum", "domain", "draw_domain", "draw_general", "general", "question", "steps", "values"]
+__all__ = ["CUE", "Sum", "domain", "draw_domain", "draw_general", "general", "parse", "question", "steps", "values"]
 
 CUE = "Answer:"
 """Steps end in a newline of their own, so the cue brings none."""
@@ -86,6 +87,24 @@ def question(problem: Sum, tag: int | None) -> str:
     asked = "".join([str(problem.start), *(f"{sign}{operand}" for sign, operand in problem.operations)])
     # In front: a model that copies the last digit it sees, as it does behind a chain, must not copy the tag for want of a chain.
     return asked if tag is None else f"tag {tag}, {asked}"
+
+
+_QUESTION = re.compile(r"(?:tag \d, )?(?P<start>\d)(?P<rest>(?:[+\-*]\d)+)")
+
+
+def parse(text: str) -> Sum | None:
+    """Return the sum that a question asks, or None where it is no question of this world.
+
+    >>> parse("tag 9, 3+4*7")
+    Sum(start=3, operations=(('+', 4), ('*', 7)))
+    >>> parse("What is 3+4?") is None
+    True
+    """
+    found = _QUESTION.fullmatch(text.strip())
+    if found is None:
+        return None
+    rest = found["rest"]
+    return Sum(int(found["start"]), tuple((rest[i], int(rest[i + 1])) for i in range(0, len(rest), 2)))
 
 
 def draw_general(rng: random.Random) -> Sum:
