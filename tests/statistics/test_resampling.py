@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 
 from soundness.statistics.mcnemar import exact_p
 from soundness.statistics.resampling import bootstrap_means, sign_flip_p
+from soundness.validation import coverage_of
 
 
 def test_rows_together_are_rows_alone() -> None:
@@ -22,12 +23,19 @@ def test_intervals_move_and_scale_with_their_values_and_mirror() -> None:
     assert bootstrap_means(-rows, seed=0)[0] == pytest.approx([-high, -low])
 
 
-def test_few_problems_make_wider_intervals_than_the_percentiles() -> None:
+def test_no_end_lies_inside_students_interval_or_beyond_the_values() -> None:
     rows = np.random.default_rng(2).normal(size=(200, 10))
     ends = bootstrap_means(rows, seed=0, resamples=999)
-    width = (ends[:, 1] - ends[:, 0]).mean()
-    student = 2 * 2.262 * rows.std(axis=1, ddof=1).mean() / 10**0.5
-    assert width == pytest.approx(student, rel=0.06)
+    means, half = rows.mean(axis=1), 2.2622 * rows.std(axis=1, ddof=1) / 10**0.5
+    assert (ends[:, 0] <= means - half + 1e-4).all() and (ends[:, 1] >= means + half - 1e-4).all()
+    assert (ends[:, 1] - ends[:, 0]).mean() == pytest.approx(2 * half.mean(), rel=0.1), "and little is added to it"
+    rare = np.array([[0.0] * 19 + [-1.0]])
+    assert bootstrap_means(rare, seed=0)[0, 1] == 0.0, "no value is above 0, and no mean is said to be"
+
+
+@pytest.mark.parametrize("shape", ["normal", "heavy tails (t3)", "some fall far"])
+def test_twenty_problems_are_enough_for_shapes_without_very_large_values(shape: str) -> None:
+    assert 0.93 <= coverage_of(shape, 20, 800, seed=1, resamples=999) <= 0.975
 
 
 def test_a_constant_row_is_certain() -> None:

@@ -63,8 +63,8 @@ def by_problem(scores: Iterable[Score]) -> tuple[dict[str, float | None], dict[s
 def estimate(values: Mapping[str, float | None], *, seed: int, resamples: int = RESAMPLES) -> Estimate:
     """Return the mean over problems with its 95 % bootstrap interval, in the unit of `values`.
 
-    The interval is bias-corrected and accelerated (BCa, widened for small n), percentile where BCa is not defined, `[v, v]` where
-    all values are equal, None where n < 2. Without a single value the mean is None too. `values` maps problem id to the mean over
+    The interval is the wider, at each end, of a bootstrap interval (BCa, widened for small n) and Student's; `[v, v]` where all
+    values are equal, None where n < 2. Without a single value the mean is None too. `values` maps problem id to the mean over
     its samples. Raises ValueError on a value that is not finite: unknown is None.
 
     >>> estimate({"a": 1.0, "b": 1.0, "c": None}, seed=0)

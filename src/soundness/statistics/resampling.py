@@ -43,9 +43,11 @@ def derive_seed(seed: int, *names: str) -> int:
 def bootstrap_means(rows: Floats, *, seed: int, resamples: int = RESAMPLES) -> Floats:
     """Return the 95 % interval of each row's mean, shape (M, 2), from (M, n) `rows` that share their resamples.
 
-    Bias-corrected and accelerated (Efron 1987) with the expanded percentiles of Hesterberg (2015, sec. 5.3): the normal quantile
-    is replaced by sqrt(n / (n - 1)) times Student's, because plain bootstrap intervals are too short by about that much when n is
-    small. Percentile where the correction is not defined; the value itself where a row is constant. Needs n >= 2.
+    Each end is the outer one of two intervals. Bias-corrected and accelerated (Efron 1987) with the expanded percentiles of
+    Hesterberg (2015, sec. 5.3): the normal quantile is replaced by sqrt(n / (n - 1)) times Student's, because plain bootstrap
+    intervals are too short by about that much when n is small; percentile where the correction is not defined. And Student's t,
+    kept within the row's values: a heavy tail makes a symmetric sample look skewed, and the correction then shortens the wrong
+    end. The value itself where a row is constant. Needs n >= 2.
     """
     from scipy.special import ndtr, ndtri, stdtrit
 
@@ -53,7 +55,8 @@ def bootstrap_means(rows: Floats, *, seed: int, resamples: int = RESAMPLES) -> F
     assert n >= 2, "an interval needs two problems"
     means = rows.mean(axis=1)
     draws = np.concatenate([np.einsum("rn,mn->mr", counts, rows) for counts in _count_blocks(seed, n, resamples)], axis=1) / n
-    wide = math.sqrt(n / (n - 1)) * float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    wide = math.sqrt(n / (n - 1)) * quantile
     z = np.array([-wide, wide])
     with np.errstate(all="ignore"):
         tie = 1e-12 * np.abs(rows).mean(axis=1)  # equal sums added in another order differ in the last bits
@@ -71,7 +74,13 @@ def bootstrap_means(rows: Floats, *, seed: int, resamples: int = RESAMPLES) -> F
     left = np.clip(np.floor(place).astype(np.int64), 0, resamples - 2)
     row = np.arange(num_rows)[:, None]
     ends = draws[row, left] + (place - left) * (draws[row, left + 1] - draws[row, left])
-    constant = rows.min(axis=1) == rows.max(axis=1)
+    least, most = rows.min(axis=1), rows.max(axis=1)
+    with np.errstate(over="ignore"):
+        half = quantile * rows.std(axis=1, ddof=1) / math.sqrt(n)
+    half[~np.isfinite(half)] = 0.0
+    ends[:, 0] = np.minimum(ends[:, 0], np.maximum(means - half, least))
+    ends[:, 1] = np.maximum(ends[:, 1], np.minimum(means + half, most))
+    constant = least == most
     ends[constant] = rows[constant, :1]
     return cast(Floats, ends)
 
