@@ -16,7 +16,7 @@ from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value, missing
 from soundness.metrics.case import Case
 from soundness.records import Probe
 
-__all__ = ["InformationGain", "infogain_ppl"]
+__all__ = ["InformationGain", "infogain_ppl", "infogain_sequence"]
 
 _LEAST_SURPRISE = 0.05  # nats; below it the share of surprise removed is a quotient of noise
 _SAYS_NOT = "Whether the model uses what its steps carry (see reliance), or whether they are true."
@@ -32,6 +32,19 @@ def infogain_ppl(ladder_nats: Sequence[float], num_tokens: int) -> float:
     """
     perplexity = [math.exp(min(-nats / num_tokens, 700.0)) for nats in ladder_nats]
     return (perplexity[0] - perplexity[-1]) / (len(perplexity) - 1)
+
+
+def infogain_sequence(whole_nats: Sequence[float], num_tokens: Sequence[int]) -> float:
+    """Return what the code published with 2506.02126 means to compute: perplexities of the whole string, over K + 1.
+
+    `whole_nats[i]` is log p of question, first i steps and answer together, nats, and `num_tokens[i]` their number. Text that is
+    fluent and says nothing lowers the perplexity of the whole and so earns gain: read it beside `infogain_ppl`, never alone.
+
+    >>> round(infogain_sequence([-8, -10], [4, 10]), 3)
+    2.335
+    """
+    perplexity = [math.exp(min(-nats / num, 700.0)) for nats, num in zip(whole_nats, num_tokens, strict=True)]
+    return (perplexity[0] - perplexity[-1]) / len(perplexity)
 
 
 class InformationGain:
