@@ -32,7 +32,7 @@ def test_the_page_says_what_was_claimed_expected_and_found(made):
         "0.500, 0.600, 0.550",
         "0.550 [0.426, 0.674]",
         "interval above 0.1; below 0",
-        "decides nothing",
+        "an observation decides nothing",
         "joy falls with toys.",
         "second-hand: as others report it",
         "paper, sec. 1",

@@ -68,7 +68,7 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One size of the set-up and where it comes from; `name` is a field of the scale, or says what was chosen."""
+    """A size of the set-up and where it comes from; `name` is a field of the scale, several ("layers, width"), or a choice in words."""
 
     name: str
     source: str

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module, resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -28,7 +27,6 @@ __all__ = [
 REPRODUCTIONS: dict[str, str] = {
     name: f"soundness.papers.{name.replace('-', '_')}"
     for name in ("corrupted-traces", "cot-length", "sft-splits", "selection", "lanham")
-    if find_spec(f"soundness.papers.{name.replace('-', '_')}") is not None
 }
 """Name on the command line -> module that holds the reproduction."""
 

@@ -45,13 +45,13 @@ class Scale:
     temperature: float = 0.8
     top_p: float = 0.95
     max_tokens: int = 96
-    most_characters: int = 1200
+    most_characters: int = 1000
     data: str = "../shared/data"
 
 
 SCALES = {
     "tiny": Scale(planted=20, organisms=16, language=0),
-    "cpu-small": Scale(planted=100, organisms=100, language=12),
+    "cpu-small": Scale(planted=50, organisms=60, language=10, max_tokens=128),
     "paper": Scale(
         planted=500,
         organisms=500,

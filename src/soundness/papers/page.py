@@ -56,8 +56,6 @@ def interval(found: Finding) -> str:
 
 def bounds(expectation: Expectation) -> str:
     """Return when the expectation counts as confirmed and as refuted."""
-    if expectation.role == "observation":
-        return "decides nothing"
     return f"interval above {expectation.confirmed_above:g}; below {expectation.refuted_below:g}"
 
 
@@ -162,13 +160,19 @@ def _expected(found: Sequence[Finding], result: Result) -> Table:
 
 
 def _settings(module: Reproduction, result: Result) -> Table:
-    original = asdict(module.SCALES["paper"]) if "paper" in module.SCALES else {}
-    sources = {one.name: one.source for one in module.PAPER.settings}
-    names = dict.fromkeys([*result.sizes, *sources])
-    rows = tuple(
-        (name, _words(result.sizes.get(name)), _words(original.get(name)), sources.get(name, "ours")) for name in names
-    )
-    return Table("Settings", ("setting", f"scale {result.scale}", "scale paper", "where from"), rows)
+    original = asdict(module.SCALES["paper"])
+    sized = {*result.sizes, *original}
+    rows = []
+    for one in module.PAPER.settings:
+        names = [name for name in one.name.split(", ") if name in sized]  # one source may stand for several sizes
+        rows.append(
+            (
+                one.name,
+                *("; ".join(_words(sizes.get(name)) for name in names) for sizes in (result.sizes, original)),
+                one.source,
+            )
+        )
+    return Table("Settings", ("setting", f"scale {result.scale}", "scale paper", "where from"), tuple(rows))
 
 
 def _words(value: Any) -> str:
