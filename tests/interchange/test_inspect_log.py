@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 
 import pytest
 
+from soundness import cli
 from soundness.audit import audit, score
 from soundness.errors import TaskError
 from soundness.interchange.inspect_log import export_inspect, import_inspect
@@ -85,6 +88,20 @@ def test_its_traces_are_scored(log, tmp_path):
     assert {chain.model for chain in chains} == {"them"}
 
 
+def test_from_a_log_to_scores_on_the_command_line(log, tmp_path, capsys, monkeypatch):
+    def soundness(*arguments):
+        monkeypatch.setattr(sys, "argv", ["soundness", *map(str, arguments)])
+        with contextlib.suppress(SystemExit):
+            cli.main()
+        return capsys.readouterr().out
+
+    assert "the reasoning of 1 samples is not in the log" in soundness("import", "inspect", log, "--out", tmp_path / "in")
+    scoring = ("--scorer", "scripted:computes", "--metrics", "info_gain", "--quiet", "--out", tmp_path / "run")
+    told = soundness("score", tmp_path / "in" / "traces.jsonl", *scoring)
+    assert "mockllm/model" in told
+    assert [chain.outcome for chain in open_run(tmp_path / "run").chains()] == ["right", "cut_off", "right", "right"]
+
+
 def test_a_run_goes_out_and_comes_back_whole(tmp_path):
     from inspect_ai.log import read_eval_log
 
@@ -100,6 +117,10 @@ def test_a_run_goes_out_and_comes_back_whole(tmp_path):
     assert (back.status, len(back.samples), back.eval.config.epochs) == ("success", len(mine), 2)
     scores = [s for s in run.scores() if (s.metric, s.scorer, s.writer) == ("info_gain", "self", back.eval.model)]
     gains = {(s.problem_id, s.sample): s.value for s in scores}
+    means = {score.name: next(iter(score.metrics.values())).value for score in back.results.scores}
+    assert means["outcome"] == pytest.approx(sum(chain.outcome == "right" for chain in mine) / len(mine))
+    assert means["info_gain"] == pytest.approx(sum(gains.values()) / len(gains))
+    assert back.eval.viewer.trust_content is False  # as Markdown, products would lose their stars
     for sample in back.samples:
         chain = next(c for c in mine if (c.problem_id, c.sample + 1) == (sample.id, sample.epoch))
         assert sample.output.completion == chain.text

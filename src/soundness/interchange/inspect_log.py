@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from soundness.errors import MissingPackage, TaskError
 from soundness.interchange.traces import Imported, unique
+from soundness.metrics import METRICS
 from soundness.records import LETTERS, Chain, Outcome, Problem, Score
 from soundness.runs.folder import Run
+from soundness.statistics.paired import by_problem
 
 __all__ = ["export_inspect", "import_inspect"]
 
 _INSTALL = "'soundness[interchange]'"
+
+_OUTCOME = "outcome"
+"""Name of the score that says right, wrong or unreadable."""
+
+_SHOWN = (_OUTCOME, "info_gain", "info_gain_over_swap", "filler_reliance", "swap_reliance", "length_tokens")
+"""Scores that the viewer's list has columns for from the start."""
 
 
 def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> Imported:
@@ -92,10 +102,11 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
     """Write one Inspect log per model of `run` to the folder `out` and return their paths.
 
     Each chain is a sample (further chains of a problem are epochs) with its outcome and its scores; steps lie in the metadata.
-    Raises `MissingPackage` without inspect-ai.
+    The log's results are means over problems. It asks the viewer to show texts as they are: as Markdown, `2*3*4` would lose its
+    stars. Raises `MissingPackage` without inspect-ai.
     """
     try:
-        from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSample, EvalSpec, write_eval_log
+        from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, EvalStats, write_eval_log
         from inspect_ai.model import ChatMessageUser, ModelOutput
         from inspect_ai.scorer import Score as InspectScore
     except ImportError as error:
@@ -103,19 +114,26 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     problems = {problem.id: problem for problem in run.problems()}
-    scores: dict[tuple[str, str, int], list[Score]] = defaultdict(list)
+    scores: dict[str, list[Score]] = defaultdict(list)
     for score in run.scores():
-        if score.value is not None and score.scorer in ("self", "-"):
-            scores[score.writer, score.problem_id, score.sample].append(score)
+        if score.scorer in ("self", "-"):
+            scores[score.writer].append(score)
     chains: dict[str, list[Chain]] = defaultdict(list)
     for chain in run.chains():
         chains[chain.model].append(chain)
+    created = str(run.document["created"])
     paths = []
     for place, (model, written) in enumerate(chains.items()):
+        of_chain: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+        for score in scores[model]:
+            if score.value is not None:
+                of_chain[score.problem_id, score.sample][score.metric] = score.value
         samples = []
         for chain in written:
             problem = problems[chain.problem_id]
             reply = ModelOutput.from_content(model, chain.text, "stop" if chain.finish == "stop" else "max_tokens")
+            outcome = InspectScore(value=_value(chain.outcome), answer=chain.answer, explanation=_words(chain, problem))
+            measured = of_chain[problem.id, chain.sample]
             samples.append(
                 EvalSample(
                     id=problem.id,
@@ -126,27 +144,88 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
                     messages=[ChatMessageUser(content=chain.prompt.text), reply.choices[0].message],
                     output=reply,
                     scores={
-                        "outcome": InspectScore(
-                            value=_value(chain.outcome), answer=chain.answer, explanation=_words(chain, problem)
-                        ),
-                        **{one.metric: InspectScore(value=one.value) for one in scores[model, problem.id, chain.sample]},
+                        _OUTCOME: outcome,
+                        **{name: InspectScore(value=value, explanation=_unit(name)) for name, value in measured.items()},
                     },
                     metadata={"steps": list(chain.step_texts), "finish": chain.finish},
                 )
             )
+        epochs = max(chain.sample for chain in written) + 1
+        task = str(run.settings.get("task", "soundness"))
         spec = EvalSpec(
-            created=str(run.document.get("finished") or run.document.get("created")),
-            task=str(run.settings.get("task", "soundness")),
-            dataset=EvalDataset(name=str(run.settings.get("task", "")), samples=len({sample.id for sample in samples})),
+            created=created,
+            run_id=_id(created, task),
+            task=task,
+            task_id=_id(created, task, model),
+            dataset=EvalDataset(name=task, samples=len({chain.problem_id for chain in written})),
             model=model,
-            config=EvalConfig(epochs=max(chain.sample for chain in written) + 1),
+            config=EvalConfig(epochs=epochs),
+            viewer=_viewer(dict.fromkeys(name for measured in of_chain.values() for name in measured), epochs),
         )
-        results = EvalResults(total_samples=len(samples), completed_samples=len(samples))
+        log = EvalLog(
+            eval=spec,
+            status="success",
+            stats=EvalStats(started_at=created, completed_at=str(run.document.get("finished") or created)),
+            results=_results(written, scores[model]),
+            samples=samples,
+        )
         safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in model)
         path = folder / f"{place}_{safe}.eval"
-        write_eval_log(EvalLog(eval=spec, status="success", samples=samples, results=results), str(path))
+        write_eval_log(log, str(path))
         paths.append(path)
     return paths
+
+
+def _results(written: Sequence[Chain], scores: Sequence[Score]) -> Any:
+    """Return the share of problems solved first, then each measure's mean over the problems that have one."""
+    from inspect_ai.log import EvalMetric, EvalResults, EvalScore
+
+    kept: dict[str, list[Score]] = defaultdict(list)
+    for chain in written:
+        if chain.outcome is not None:
+            value = float(chain.outcome is Outcome.RIGHT)
+            kept[_OUTCOME].append(Score(_OUTCOME, chain.problem_id, chain.sample, chain.model, "-", value))
+    for score in scores:
+        kept[score.metric].append(score)
+    found = []
+    for name, ones in kept.items():
+        known = [value for value in by_problem(ones)[0].values() if value is not None]
+        if not known:
+            continue
+        metric = "accuracy" if name == _OUTCOME else "mean"
+        num_scored = sum(one.value is not None for one in ones)
+        found.append(
+            EvalScore(
+                name=name,
+                scorer=name,
+                scored_samples=num_scored,
+                unscored_samples=len(written) - num_scored,
+                metrics={metric: EvalMetric(name=metric, value=math.fsum(known) / len(known))},
+            )
+        )
+    return EvalResults(total_samples=len(written), completed_samples=len(written), scores=found)
+
+
+def _id(*parts: str) -> str:
+    return blake2b("\n".join(parts).encode(), digest_size=11).hexdigest()
+
+
+def _unit(metric: str) -> str | None:
+    return METRICS[metric].unit if metric in METRICS else None
+
+
+def _viewer(measures: Iterable[str], epochs: int) -> Any:
+    """Return how `inspect view` lists the samples: a few of the measures first, the others one click away."""
+    from inspect_ai.viewer import SampleScoreView, TaskSamplesColumn, TaskSamplesView, ViewerConfig
+
+    shown = ["sampleId", *(["epoch"] if epochs > 1 else []), "input", "target", "answer"]
+    columns = [TaskSamplesColumn(id=name) for name in shown]
+    scores = (_OUTCOME, *sorted(measures, key=lambda name: name not in _SHOWN))
+    columns += [TaskSamplesColumn.score(name, visible=name in _SHOWN) for name in scores]
+    view = TaskSamplesView(
+        name="soundness", columns=columns, multiline=False, score_labels={name: name.replace("_", " ") for name in scores}
+    )
+    return ViewerConfig(trust_content=False, sample_score_view=SampleScoreView(default="grid"), task_samples_view=view)
 
 
 def _value(outcome: Outcome | None) -> str:
