@@ -81,8 +81,9 @@ def split_svg(points: Sequence[Mapping[str, Any]], models: Sequence[str]) -> str
     }
     x_scale = alt.Scale(domain=[-reach["accuracy"], reach["accuracy"]], nice=False)
     y_scale = alt.Scale(domain=[-reach["reasoning"], reach["reasoning"]], nice=False)
-    x = alt.X("x:Q", title="change of accuracy", scale=x_scale, axis=alt.Axis(format="+.0%", tickCount=5, grid=False))
-    y = alt.Y("y:Q", title="change of reasoning", scale=y_scale, axis=alt.Axis(format="+.0%", tickCount=5, grid=False))
+    axis = alt.Axis(format="+.0%", labelExpr="datum.value ? datum.label : '0'", tickCount=5, grid=False)
+    x = alt.X("x:Q", title="change of accuracy", scale=x_scale, axis=axis)
+    y = alt.Y("y:Q", title="change of reasoning", scale=y_scale, axis=axis)
     places = [str(index) for index in range(len(models))]
     colour = alt.Color(
         "model:N", legend=None, scale=alt.Scale(domain=places, range=[series_colour(i) for i in range(len(models))])

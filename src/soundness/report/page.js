@@ -56,12 +56,13 @@
     const rows = found.slice(state.page * PAGE_SIZE, (state.page + 1) * PAGE_SIZE);
     list.replaceChildren(...rows.map((at) => {
       const row = index.rows[at];
-      const tags = tagsOf(row).filter((tag) => tag !== "same").map((tag) => index.tags[tag] || tag);
+      const tags = tagsOf(row).filter((tag) => tag !== "same");
+      const told = tags.map((tag, at) => make("span", { "data-tag": tag, text: (at ? " · " : "") + (index.tags[tag] || tag) }));
       const button = make("button", { type: "button", class: "row", "aria-expanded": "false", "data-at": at },
         make("span", { class: "asked" }, make("b", { text: row.id }), make("span", { class: "clip", dir: "auto", text: row.question })),
         isAudit ? cell(row, baseAt, "base") : null,
         cell(row, state.which, isAudit ? "tuned" : "writer"),
-        isAudit && tags.length ? make("span", { class: "tagline", text: tags.join(" · ") }) : null);
+        isAudit && tags.length ? make("span", { class: "tagline" }, ...told) : null);
       return make("li", {}, button);
     }));
     const first = found.length ? state.page * PAGE_SIZE + 1 : 0;

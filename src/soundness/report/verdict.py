@@ -478,6 +478,13 @@ def _interval(estimate: Estimate) -> str:
     return f"[{_figure(estimate.low)}, {_figure(estimate.high)}]"
 
 
+def _kept(evidence: _Evidence, accuracy: Comparison) -> str:
+    """Return that accuracy was kept, or that it rose."""
+    if _low(accuracy) > 0:
+        return f"{evidence.tuned} is right more often than {evidence.base}"
+    return f"{evidence.tuned} keeps the accuracy of {evidence.base}"
+
+
 def _about_accuracy(accuracy: Comparison) -> list[str]:
     """Return what limits the statement that accuracy did not fall."""
     if _low(accuracy) >= 0:
@@ -501,7 +508,7 @@ def _hollowed(evidence: _Evidence, accuracy: Comparison) -> Verdict:
         tuned=evidence.tuned,
         word=Word.HOLLOWED,
         sentence=(
-            f"{evidence.tuned} keeps the accuracy of {evidence.base}, but its answers depend less on the written steps: "
+            f"{_kept(evidence, accuracy)}, but its answers depend less on the written steps: "
             "the steps carry less information towards the answer, and changing them changes the answer less often."
         ),
         evidence_for=tuple(describe(c) for c in fell),
@@ -514,7 +521,7 @@ def _silenced(evidence: _Evidence, accuracy: Comparison, silent: Comparison) -> 
         tuned=evidence.tuned,
         word=Word.HOLLOWED,
         sentence=(
-            f"{evidence.tuned} keeps the accuracy of {evidence.base}, but no longer writes steps: it answers straight from the "
+            f"{_kept(evidence, accuracy)}, but no longer writes steps: it answers straight from the "
             "question, and there is no chain left for the answer to depend on."
         ),
         evidence_for=(describe(silent),),

@@ -26,13 +26,15 @@ def percent(value: float | None, *, signed: bool = False, unit: str = "%") -> st
 def number(value: float | None, unit: str = "", *, signed: bool = False) -> str:
     """Return a number in its unit; fractions in per cent, differences of them (`signed`) in points.
 
-    >>> number(0.5, "fraction"), number(0.5, "fraction", signed=True), number(2.314, "nats", signed=True)
-    ('50.0 %', '+50.0 points', '+2.31 nats')
+    >>> number(0.5, "fraction"), number(0.5, "fraction", signed=True), number(2.314, "nats", signed=True), number(3e-5, "nats")
+    ('50.0 %', '+50.0 points', '+2.31 nats', '0 nats')
     """
     if value is None:
         return "-"
     if unit == "fraction":
         return percent(value, signed=signed, unit="points" if signed else "%")
+    if unit == "nats" and abs(value) < 5e-4:  # what float32 leaves of nothing
+        value = 0.0
     sign = "+" if signed and value > 0 else ""
     return f"{sign}{figure(value)} {unit}".rstrip()
 
