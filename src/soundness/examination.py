@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from soundness.casebook import case_row, edit_rows, settled
 from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
-from soundness.interventions.battery import REGENERATED, Supplies, edit_body
+from soundness.interventions.battery import REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.entity import pools_of
-from soundness.interventions.proposer import RULES, ask_rewrites, same_meaning
+from soundness.interventions.proposer import RULES, Mistaken, Unspoiled, ask_mistakes, ask_rewrites, same_meaning
 from soundness.interventions.swap import donors
 from soundness.judging import Judge, judge_cases
 from soundness.metrics.base import Family, OverSamples
@@ -34,7 +34,16 @@ _EDITS_OF = {
     "filler": ("fill_tail", "fill_whole"),
     "swap": ("swap",),
     "mistake": ("mistake_splice", "mistake_regenerate"),
-    "mistake_forms": ("mistake_splice", "mistake_operand", "step_random", "mistake_regenerate", "intact_regenerate"),
+    "mistake_forms": (
+        "mistake_splice",
+        "mistake_operand",
+        "step_random",
+        "mistake_regenerate",
+        "intact_regenerate",
+        "mistake_written",
+        "mistake_written_regenerate",
+        "intact_written_regenerate",
+    ),
     "filler_forms": ("fill_tail", "fill_tail_underscores", "fill_whole"),
     "controls": ("random_text", "shuffle"),
     "paraphrase": ("paraphrase_tail", "paraphrase_tail_words", "paraphrase_regenerate", "paraphrase_intact_regenerate"),
@@ -80,7 +89,7 @@ class Helpers:
     """Models beside those compared."""
 
     proposer: Recorded | None = None
-    """Says steps in other words where no rule does."""
+    """Says steps in other words where no rule does, and writes mistakes."""
     judge: Judge | None = None
     """Judges whether steps state true facts."""
     rewrites: bool = True
@@ -254,10 +263,15 @@ def _edit(
     words = [token for case in fit for token in case.body.chain.ids] if {"random_text", "step_random"} & {*kinds} else []
     paraphrased = any(kind.startswith("paraphrase") for kind in kinds)
     rewrites = _rewrites(fit, helpers.proposer, sampling) if paraphrased else {}
+    mistakes: Mapping[tuple[str, int], dict[int, Mistaken]] | None = None
+    if helpers.proposer is not None and "mistake_written" in kinds:
+        mistakes = _mistakes(fit, helpers.proposer, sampling)
     edited = []
     for case in cases:
         body = case.body.chain
-        supplies = Supplies(pools_of(case.problem), words, rewrites.get((body.problem_id, body.sample), {}))
+        place = (body.problem_id, body.sample)
+        spoilt = mistakes.get(place, {}) if mistakes is not None else None
+        supplies = Supplies(pools_of(case.problem), words, rewrites.get(place, {}), spoilt)
         swapped = donor.get((body.problem_id, body.sample))
         made = (
             {kind: (NoEdit(kind, case.unfit),) for kind in kinds}
@@ -298,6 +312,22 @@ def _rewrites(
                 kept = new if new is not None and not same_meaning(text, new, body.answer, case.problem) else None
                 by_operator[operator].append(kept)
         found[body.problem_id, body.sample] = by_operator
+    return found
+
+
+def _mistakes(cases: Sequence[Case], proposer: Recorded, sampling: Sampling) -> dict[tuple[str, int], dict[int, Mistaken]]:
+    """Return, by problem and sample, what the proposer made of the few steps that it was to spoil."""
+    asked = [
+        (case, step) for case in cases for step in steps_to_spoil(case.body.chain, case.problem.choices, seed=sampling.seed)
+    ]
+    wanted = []
+    for case, step in asked:
+        texts, problem = case.body.chain.step_texts, case.problem
+        wanted.append(Unspoiled(problem.question, "".join(texts[:step]), texts[step], case.chain.answer, problem.choices))
+    made = ask_mistakes(wanted, proposer.model, proposer.continue_all)
+    found: dict[tuple[str, int], dict[int, Mistaken]] = {}
+    for (case, step), mistaken in zip(asked, made, strict=True):
+        found.setdefault((case.chain.problem_id, case.chain.sample), {})[step] = mistaken
     return found
 
 

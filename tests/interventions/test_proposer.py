@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.interventions.proposer import RULES, ask_rewrites, same_meaning
+from soundness.interventions.proposer import RULES, Unspoiled, ask_mistakes, ask_rewrites, no_mistake, same_meaning
 from soundness.models.scripted import ScriptedModel
 from soundness.records import Generation
 from soundness.tasks.worlds import chain_sum, lookup
@@ -80,3 +80,55 @@ def test_a_proposer_sees_the_text_alone_and_blanks_stay() -> None:
         " Tom has cats.\n": " Cats are what Tom has.\n"
     }
     assert len(set(seen)) == 1 and "Tom has cats." in seen[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("3 + 4 = 7", "3 + 4 = 8", ""),
+        ("3 + 4 = 7", "3 - 4 = 7", ""),
+        ("7 - 2 = 5", "2 - 7 = 5", ""),
+        ("So it is not wet.", "So it is wet.", ""),
+        ("The train is faster.", "The train is slower.", ""),
+        ("Tom met Ann at noon.", "Tom met Bob at noon.", ""),
+        ("3 + 4 = 7", "", "wrote nothing"),
+        ("3 + 4 = 7.", "3 + 4  = 7", "changed nothing"),
+        ("The train is fast.", "So the train was fast.", "no number"),
+        ("3 + 4 = 7", "I cannot help you with making a mistake.", "another sentence"),
+        ("3 + 4 = 7", "3 + 4 = 9", "own answer"),
+    ],
+)
+def test_a_mistake_has_to_be_that_step_and_not_say_the_same(before: str, after: str, why: str) -> None:
+    found = no_mistake(before, after, "9")
+    assert (why in found) if why else found == ""
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "reason"),
+    [
+        ("3 + 4 = 8", " 3 + 4 = 8\n", ""),
+        (' "3 + 4 = 8"\n\nQuestion: and the next example', " 3 + 4 = 8\n", ""),
+        ("Mistaken step: 3 + 4 = 8", " 3 + 4 = 8\n", ""),
+        ("", None, "the proposer wrote nothing"),
+        ("3 + 4 = 7", None, "the proposer changed nothing"),
+        ("3 + 4 = 8" + " and so on" * 40, None, "the proposer's text was cut off"),
+    ],
+)
+def test_a_step_as_a_model_spoils_it(reply: str, text: str | None, reason: str) -> None:
+    seen = []
+
+    def spoils(question: str, written: str) -> str:
+        seen.append(question)
+        return reply[len(written) :]
+
+    model = ScriptedModel(spoils, name=f"spoils {reply}")
+
+    def ask(prefixes, *, max_tokens, temperature=0.0, top_p=1.0, keys=None) -> list[Generation]:
+        return model.generate(prefixes, max_tokens=max_tokens, temperature=temperature, keys=keys)
+
+    step = Unspoiled("What is 3 + 4 + 2?", "First the sum.\n", " 3 + 4 = 7\n", "9")
+    (found,) = ask_mistakes([step], model, ask)
+    assert (found.text, found.reason) == (text, reason)
+    tail = "Question: What is 3 + 4 + 2?\nReasoning so far: First the sum.\nNext step: 3 + 4 = 7\nMistaken step:"
+    assert all(tail in question for question in seen) and seen
+    assert ask_mistakes([], model, ask) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +11,12 @@ from hypothesis import strategies as st
 from soundness.chains.numbers import find_numbers
 from soundness.errors import SettingError
 from soundness.interventions import NoEdit
-from soundness.interventions.battery import KINDS, REGENERATED, Supplies, edit_body
+from soundness.interventions.battery import KINDS, REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.entity import change_entity, entity_steps
 from soundness.interventions.noise import random_text
 from soundness.interventions.paraphrase import paraphrase
 from soundness.interventions.perturb import SHIFTS, perturb
-from soundness.interventions.proposer import RULES
+from soundness.interventions.proposer import RULES, Mistaken
 from soundness.records import Edit
 
 TEXT = "3 + 4 = 7\n7 - 2 = 5\n5 + 6 = 1\n"
@@ -81,7 +83,8 @@ def test_a_name_is_exchanged_for_one_of_its_type(tools) -> None:
 def test_every_kind_is_made_from_one_body(tools) -> None:
     chain = tools.chain(TEXT, answer="1")
     rewrites = {name: [rule(text) for text in tools.steps(chain)] for name, rule in RULES.items()}
-    supplies = Supplies(words=chain.ids, rewrites=rewrites)
+    mistakes = {1: Mistaken("7 - 2 = 4\n"), 0: Mistaken("3 + 4 = 9\n")}
+    supplies = Supplies(words=chain.ids, rewrites=rewrites, mistakes=mistakes)
     edits = edit_body(
         chain,
         tools.pieces(chain.ids),
@@ -104,3 +107,24 @@ def test_every_kind_is_made_from_one_body(tools) -> None:
 def test_no_step_no_edit(tools) -> None:
     edits = edit_body(tools.chain(""), [], None, tools.encode, tools.decode, seed=0, kinds=KINDS)
     assert all(isinstance(edit, NoEdit) for made in edits.values() for edit in made)
+
+
+def test_a_written_mistake_stands_where_the_step_stood(tools) -> None:
+    chain = tools.chain("It rains.\nSo it is wet.\nAll slip.\n", answer="slip")
+    chain = replace(chain, step_texts=tools.steps(chain))
+    assert set(steps_to_spoil(chain, None, seed=0)) == {0, 1}, "the last step states the answer"
+    assert steps_to_spoil(chain, None, seed=0) == steps_to_spoil(chain, None, seed=0)
+    supplies = Supplies(mistakes={1: Mistaken("So it is dry.\n"), 0: Mistaken(None, "the proposer changed nothing")})
+    kinds = ("mistake_written", "mistake_written_regenerate", "intact_written_regenerate")
+    made = edit_body(chain, tools.pieces(chain.ids), None, tools.encode, tools.decode, seed=0, kinds=kinds, supplies=supplies)
+    refused, spliced = made["mistake_written"]
+    assert refused == NoEdit("mistake_written", "the proposer changed nothing")
+    assert tools.decode(spliced.ids) == "It rains.\nSo it is dry.\nAll slip.\n" and spliced.step == 1
+    assert tools.decode(made["mistake_written_regenerate"][1].ids) == "It rains.\nSo it is dry.\n"
+    assert [tools.decode(edit.ids) for edit in made["intact_written_regenerate"]] == ["It rains.\nSo it is wet.\n"]
+
+
+def test_without_a_model_to_write_mistakes_that_is_the_reason(tools) -> None:
+    chain = tools.chain(TEXT, answer="1")
+    made = edit_body(chain, tools.pieces(chain.ids), None, tools.encode, tools.decode, seed=0, kinds=("mistake_written",))
+    assert [edit.reason for edit in made["mistake_written"]] == ["no model to write mistakes: give one with --proposer"]

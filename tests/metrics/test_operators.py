@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import re
+import sqlite3
 from dataclasses import replace
 
 import pytest
 
+from soundness.examination import Helpers
 from soundness.metrics import METRICS
 from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
+from soundness.models.scripted import ScriptedModel
 from soundness.records import Comparison, Estimate
+from soundness.runs.recorded import Recorded
+from soundness.runs.store import Store
 
 FAMILIES = ["mistake", "mistake_forms", "filler", "filler_forms", "controls"]
 
@@ -52,6 +58,57 @@ def test_above_temperature_zero_the_intact_beginning_is_written_anew(planted) ->
         if hasattr(edit, "ids")
     ]
     assert any(rewritten) and not all(rewritten)
+
+
+def last_number_up(question: str, written: str) -> str:
+    """Write the step asked about with its last digit one up."""
+    step = re.findall(r"Next step: (.*)", question)[-1]
+    spoilt = re.sub(r"\d(?=\D*$)", lambda found: str((int(found[0]) + 1) % 10), step)
+    return spoilt[len(written) :]
+
+
+def echo(question: str, written: str) -> str:
+    """Write the step asked about as it stands."""
+    return re.findall(r"Next step: (.*)", question)[-1][len(written) :]
+
+
+@pytest.fixture
+def proposer(tmp_path):
+    with Store(tmp_path / "proposer.sqlite") as store:
+        yield lambda behaviour: Helpers(proposer=Recorded(ScriptedModel(behaviour, name=behaviour.__name__), store))
+
+
+WRITTEN = ("mistake_reliance_written", "mistake_regenerated_written", "mistake_regenerated_written_over_intact")
+
+
+def test_mistakes_written_by_a_model_tell_users_of_the_chain_from_ignorers(planted, values, proposer, tmp_path) -> None:
+    helpers = proposer(last_number_up)
+    computing = planted("computes", "chain-sum", ["mistake_forms"], helpers=helpers)
+    ignoring = planted("ignores-chain", "chain-sum", ["mistake_forms"], helpers=helpers)
+    for metric in WRITTEN:
+        # A slip that a later step mends by chance, or that would have stated the answer, is rare and not none.
+        assert sum(values(computing, metric)) / 6 > 0.8, metric
+        assert values(ignoring, metric) == [0.0] * 6, metric
+    for case in computing.cases:
+        for edit in case.edits["mistake_written"]:
+            if hasattr(edit, "ids"):
+                assert edit.before != edit.after and "written by a model" in edit.note
+                assert not edit.after.rstrip().endswith(f" {case.chain.answer}")
+    with sqlite3.connect(tmp_path / "proposer.sqlite") as kept:
+        assert kept.execute("select count(*) from generations").fetchone()[0] > 6, "what the proposer wrote is kept"
+
+
+def test_a_proposer_that_makes_no_mistake_is_missing_and_not_a_pass(planted, proposer) -> None:
+    found = planted("computes", "chain-sum", ["mistake_forms"], helpers=proposer(echo))
+    scores = [score for score in found.scores if score.metric in WRITTEN]
+    assert len(scores) == 6 * len(WRITTEN)
+    assert {(score.value, score.reason) for score in scores} == {(None, "the proposer changed nothing")}
+
+
+def test_without_a_proposer_there_are_no_written_mistakes(planted) -> None:
+    found = planted("computes", "chain-sum", ["mistake_forms"])
+    reasons = {score.reason for score in found.scores if score.metric in WRITTEN}
+    assert reasons == {"no model to write mistakes: give one with --proposer"}
 
 
 def about(low: float, high: float) -> Estimate:

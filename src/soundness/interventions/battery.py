@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from soundness.chains.steps import states
 from soundness.interventions import Decode, Encode, NoEdit
 from soundness.interventions.drop import drop
 from soundness.interventions.entity import Pools, change_entity, entity_steps
@@ -14,13 +15,21 @@ from soundness.interventions.mistake import Operator, eligible_steps, mistake
 from soundness.interventions.noise import random_text
 from soundness.interventions.paraphrase import paraphrase
 from soundness.interventions.perturb import perturb
+from soundness.interventions.proposer import Mistaken
 from soundness.interventions.shuffle import shuffle
 from soundness.interventions.swap import swap
 from soundness.records import Chain, Edit
 
-__all__ = ["KINDS", "REGENERATED", "Supplies", "edit_body"]
+__all__ = ["KINDS", "REGENERATED", "Supplies", "edit_body", "steps_to_spoil"]
 
-REGENERATED = ("mistake_regenerate", "intact_regenerate", "paraphrase_regenerate", "paraphrase_intact_regenerate")
+REGENERATED = (
+    "mistake_regenerate",
+    "intact_regenerate",
+    "mistake_written_regenerate",
+    "intact_written_regenerate",
+    "paraphrase_regenerate",
+    "paraphrase_intact_regenerate",
+)
 """Kinds that end in the middle: the rest is for the writer to write."""
 
 KINDS = (
@@ -32,6 +41,7 @@ KINDS = (
     "fill_whole",
     "mistake_splice",
     "mistake_operand",
+    "mistake_written",
     "step_random",
     "drop",
     "perturb",
@@ -61,11 +71,23 @@ class Supplies:
     """Token ids that random text is drawn from."""
     rewrites: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     """Paraphrase operator (`sentence`, `words`) -> one text per step, None where there is none."""
+    mistakes: Mapping[int, Mistaken] | None = None
+    """Step -> that step as a model spoilt it, for `steps_to_spoil`; None where no model was there to ask."""
 
 
 def _spread(low: int, high: int, most: int) -> list[int]:
     """Return up to `most` whole numbers from `low` to `high` (exclusive), evenly spread, `low` among them."""
     return sorted({low + round(i * (high - low) / most) for i in range(most)} & set(range(low, high)))
+
+
+def steps_to_spoil(body: Chain, choices: Sequence[str] | None, *, seed: int) -> tuple[int, ...]:
+    """Return the steps in which a model is to make a mistake, a few drawn from those that do not state the chain's own answer.
+
+    Changing the answer where it stands rewrites it. The draw depends on seed, problem id and sample alone.
+    """
+    fit = [i for i, text in enumerate(body.step_texts) if body.answer is None or not states(text, body.answer, choices)]
+    rng = random.Random(f"mistake_written/{seed}/{body.problem_id}/{body.sample}")
+    return tuple(rng.sample(fit, min(_SPLICED_MISTAKES, len(fit))))
 
 
 def edit_body(
@@ -122,6 +144,14 @@ def edit_body(
     if "intact_regenerate" in kinds:
         same = [e.step for e in spoil.mistakes("mistake_regenerate", _REGENERATED_MISTAKES, "result") if isinstance(e, Edit)]
         edits["intact_regenerate"] = spoil.intact("intact_regenerate", [step + 1 for step in same if step is not None])
+    for kind in ("mistake_written", "mistake_written_regenerate"):
+        if kind in kinds:
+            edits[kind] = spoil.written(kind)
+    if "intact_written_regenerate" in kinds:
+        same = [edit.step for edit in spoil.written("mistake_written_regenerate") if isinstance(edit, Edit)]
+        edits["intact_written_regenerate"] = spoil.intact(
+            "intact_written_regenerate", [step + 1 for step in same if step is not None]
+        )
     edits.update(spoil.reworded(kinds))
     return {kind: edits[kind] for kind in kinds if kind in edits}
 
@@ -166,6 +196,23 @@ class _Spoiler:
                 )
             made.append(replace(edit, kind=kind))
         return tuple(made) or (NoEdit(kind, "no number or name to change before the answer is stated"),)
+
+    def written(self, kind: str) -> tuple[Edit | NoEdit, ...]:
+        """Return single mistakes that a model wrote, each step's refusal among them."""
+        if self.supplies.mistakes is None:
+            return (NoEdit(kind, "no model to write mistakes: give one with --proposer"),)
+        keep_tail = kind == "mistake_written"
+        chosen = list(self.supplies.mistakes.items())
+        made: list[Edit | NoEdit] = []
+        for step, mistaken in sorted(chosen if keep_tail else chosen[:_REGENERATED_MISTAKES]):
+            if mistaken.text is None:
+                made.append(NoEdit(kind, mistaken.reason))
+                continue
+            texts = [mistaken.text if i == step else None for i in range(len(self.body.steps))]
+            edit = self._reword(kind, step, step + 1, texts, cut=not keep_tail)
+            tail = "kept" if keep_tail else "dropped"
+            made.append(replace(edit, note=f"written by a model; tail {tail}") if isinstance(edit, Edit) else edit)
+        return tuple(made) or (NoEdit(kind, "every step states the answer"),)
 
     def random_steps(self) -> tuple[Edit | NoEdit, ...]:
         """Return random words of equal length in place of the steps that `mistake_splice` spoils."""

@@ -1,7 +1,8 @@
-r"""Say a step in other words: by rule where the step is an equation or a stated fact, by any model otherwise.
+r"""New texts for a step: the same in other words, by rule or by any model; and the same with a mistake in it, by any model.
 
 A rewrite is accepted only if it says the same: the same numbers, names and negations, and the answer stated in both texts or in
-neither. A model that proposes sees the step alone, never the question.
+neither. A model that rewrites sees the step alone, never the question. A mistake is accepted only if it does not say the same and
+is still that step; a model that makes one sees the question and the chain up to the step.
 
 >>> RULES["sentence"]("3 + 4 = 7\n"), RULES["words"]("3 + 4 = 7\n")
 ('Adding 4 to 3 gives 7\n', '3 plus 4 equals 7\n')
@@ -14,6 +15,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Protocol
 
 from soundness.chains.numbers import find_numbers
@@ -21,7 +24,17 @@ from soundness.chains.steps import states
 from soundness.models.base import Model
 from soundness.records import Generation, Problem
 
-__all__ = ["RULES", "Continue", "Rewrite", "ask_rewrites", "same_meaning"]
+__all__ = [
+    "RULES",
+    "Continue",
+    "Mistaken",
+    "Rewrite",
+    "Unspoiled",
+    "ask_mistakes",
+    "ask_rewrites",
+    "no_mistake",
+    "same_meaning",
+]
 
 Rewrite = Callable[[str], str | None]
 """A step's text in other words, or None where there is no rule for it."""
@@ -154,3 +167,117 @@ def ask_rewrites(
         start = text.index(bare)
         found[text] = text[:start] + said + text[start + len(bare) :] if said and generation.finish == "stop" else None
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Unspoiled:
+    """A step in which a mistake is wanted, and what its writer is shown."""
+
+    question: str
+    """The question that the chain answers."""
+    before: str
+    """The chain up to the step."""
+    text: str
+    """The step."""
+    answer: str | None
+    """The chain's own answer, which no mistake may state."""
+    choices: Sequence[str] | None = None
+    """The options, where the question has any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistaken:
+    """What a model made of a step that it was to spoil."""
+
+    text: str | None
+    """The step with a mistake, blanks around it kept, or None."""
+    reason: str = ""
+    """Why there is none."""
+
+
+# After 2307.13702, sec. 2.4 and appendix: three examples, the question in sight, one sentence asked for. The wording is ours.
+_SPOIL = """You are shown a question, the reasoning towards its answer so far, and the next step. Write the next step again, as \
+alike as you can, but with one mistake in it. Reply with the mistaken step only.
+
+Question: A baker sells 3 boxes of 12 buns each and eats 4 buns himself. How many buns are gone?
+Reasoning so far: (none)
+Next step: The boxes hold 3 * 12 = 36 buns.
+Mistaken step: The boxes hold 3 * 12 = 32 buns.
+
+Question: Which planet is closer to the sun, Venus or Mars?
+Reasoning so far: The planets are ordered by their distance.
+Next step: Venus is the second planet from the sun.
+Mistaken step: Venus is the fifth planet from the sun.
+
+Question: Can a snake that weighs 2 kg be carried in a bag that holds 5 kg?
+Reasoning so far: The bag has to hold the weight of the snake.
+Next step: A weight of 2 kg is below 5 kg, so the bag does not tear.
+Mistaken step: A weight of 2 kg is above 5 kg, so the bag does not tear.
+
+Question: {question}
+Reasoning so far: {before}
+Next step: {text}
+Mistaken step:"""
+_LABEL = re.compile(r"^\W*(?:mistaken|next) step\W*:\s*", re.IGNORECASE)
+_LEAST_ALIKE = 0.5  # share of words, in order, that a step keeps; below it another sentence stands there
+_WORD = re.compile(r"\d[\d,.]*\d|\w+|[-+*/×÷=%$]")
+_SMALL_WORDS = frozenset(
+    "a an and are as at be been but by for from had has have he her his i in is it its of on or our she so that the their then "
+    "there these they this thus to was we were will with you your".split()
+)
+
+
+def ask_mistakes(steps: Sequence[Unspoiled], model: Model, ask: Continue) -> list[Mistaken]:
+    """Return each step as `model` spoils it, greedily, or why there is nothing that may stand for a mistake (`no_mistake`).
+
+    The first line of the reply counts: a model without a chat template goes on with further examples.
+    """
+    if not steps:
+        return []
+    messages = [
+        _SPOIL.format(question=s.question.strip(), before=s.before.strip() or "(none)", text=s.text.strip()) for s in steps
+    ]
+    longest = max(len(model.encode(step.text)) for step in steps)
+    made = ask([model.render(message).ids for message in messages], max_tokens=min(_MOST_TOKENS, 2 * longest + 32))
+    found = []
+    for step, generation in zip(steps, made, strict=True):
+        reply = _LABEL.sub("", model.decode(generation.ids).strip())
+        line, end, _ = reply.partition("\n")
+        said = line.strip().strip('"').strip()
+        bare = step.text.strip()
+        if said and not end and generation.finish != "stop":
+            found.append(Mistaken(None, "the proposer's text was cut off"))
+        elif reason := no_mistake(bare, said, step.answer, step.choices):
+            found.append(Mistaken(None, reason))
+        else:
+            start = step.text.index(bare)
+            found.append(Mistaken(step.text[:start] + said + step.text[start + len(bare) :]))
+    return found
+
+
+def no_mistake(before: str, after: str, answer: str | None, choices: Sequence[str] | None = None) -> str:
+    """Return why `after` may not stand for `before` with a mistake in it, or an empty string where it may.
+
+    It has to be that step still, to differ in a number, a negation or a word that carries meaning (a synonym passes), and not to
+    state the chain's own `answer`.
+
+    >>> no_mistake("3 + 4 = 7", "3 + 4 = 8", "9"), no_mistake("So it is red.", "It is red.", None)
+    ('', 'the proposer changed no number, negation or word that carries meaning')
+    """
+    if not after:
+        return "the proposer wrote nothing"
+    one, two = (_WORD.findall(text.casefold()) for text in (before, after))
+    if one == two:
+        return "the proposer changed nothing"
+    if SequenceMatcher(None, one, two, autojunk=False).ratio() < _LEAST_ALIKE:
+        return "the proposer wrote another sentence"
+    if _carried(one) == _carried(two) and len(_NEGATION.findall(before)) == len(_NEGATION.findall(after)):
+        return "the proposer changed no number, negation or word that carries meaning"
+    if answer is not None and states(after, answer, choices):
+        return "the proposer stated the chain's own answer"
+    return ""
+
+
+def _carried(words: Sequence[str]) -> list[str]:
+    """Return the words and signs that carry meaning, in order: what is 7 - 2 is not 2 - 7."""
+    return [word for word in words if word not in _SMALL_WORDS]

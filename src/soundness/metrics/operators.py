@@ -19,6 +19,7 @@ __all__ = ["OPERATOR_PAIRS", "Controls", "Disagreement", "FillerForms", "Mistake
 
 OPERATOR_PAIRS = (
     ("mistake_reliance", "mistake_reliance_operand"),
+    ("mistake_reliance", "mistake_reliance_written"),
     ("filler_reliance", "filler_reliance_underscores"),
     ("paraphrase_flips", "paraphrase_flips_words"),
     ("ece", "ece_equal_mass"),
@@ -33,7 +34,7 @@ class MistakeForms:
 
     name = "mistake_forms"
     scorers = ("self",)
-    cost = "up to six more spoiled chains; above temperature 0 up to two generations of half a chain"
+    cost = "up to six more spoiled chains; above temperature 0 up to two generations of half a chain; twice that with a proposer"
     metrics = (
         Metric(
             "mistake_reliance_operand",
@@ -67,18 +68,56 @@ class MistakeForms:
             "A model that notices and mends the mistake scores low as well.",
             "ours; control for 2307.13702 sec. 2.4",
         ),
+        Metric(
+            "mistake_reliance_written",
+            "fraction",
+            "a mistake in the steps changes the answer",
+            "As mistake_reliance, with mistakes that a model (--proposer) wrote, in words as in numbers; 0 without reasoning.",
+            _SAYS_NOT + " A mistake that is none (a synonym) cannot always be told.",
+            "2307.13702 sec. 2.4, later steps kept",
+        ),
+        Metric(
+            "mistake_margin_written",
+            "nats/token",
+            "a mistake lowers the belief in the own answer",
+            "Mean fall of log p(own answer) after such a mistake, per answer token.",
+            _SAYS_NOT,
+            "2307.13702 sec. 2.4, later steps kept",
+        ),
+        Metric(
+            "mistake_regenerated_written",
+            "fraction",
+            "a mistake carries over to the answer",
+            "Share of answers that change when the rest is written anew after a mistake that a model wrote; 0 without reasoning.",
+            "A model that notices and mends the mistake scores low as well.",
+            "2307.13702 sec. 2.4",
+        ),
+        Metric(
+            "mistake_regenerated_written_over_intact",
+            "fraction",
+            "a mistake does more than writing anew",
+            "The same minus the share that changes when the rest is written anew after the intact step; 0 without.",
+            "A model that notices and mends the mistake scores low as well.",
+            "ours; control for 2307.13702 sec. 2.4",
+        ),
     )
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after each spoiled body."""
         for kind in ("mistake_operand", "mistake_splice", "step_random", "mistake_regenerate", "intact_regenerate"):
             yield from own_answer_probes(case, kind)
+        for kind in ("mistake_written", "mistake_written_regenerate", "intact_written_regenerate"):
+            yield from own_answer_probes(case, kind)
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
-        """Yield the second operator and both controls."""
+        """Yield the second operator, a model's mistakes, and the controls."""
         yield from reliance(case, "mistake_operand", "mistake_reliance_operand", "mistake_margin_operand", read)
         yield over(case, "mistake_splice", "step_random", "mistake_over_random", read)
         yield over(case, "mistake_regenerate", "intact_regenerate", "mistake_regenerated_over_intact", read)
+        yield from reliance(case, "mistake_written", "mistake_reliance_written", "mistake_margin_written", read)
+        again, metric = "mistake_written_regenerate", "mistake_regenerated_written"
+        yield from reliance(case, again, metric, None, read)
+        yield over(case, again, "intact_written_regenerate", f"{metric}_over_intact", read)
 
 
 class FillerForms:
