@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.reading import ROUNDS, plain_pass, seconds
+from benchmarks.reading import ROUNDS, plain_passes, seconds
 from soundness.audit import audit
 from soundness.models.load import load_model
 from soundness.models.transformers import TransformersModel
@@ -60,10 +60,7 @@ def neighbour(folder: Path) -> str:
 
 
 def measure(task: str, limit: int = 24, max_tokens: int = 256) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return (a row per group of metrics with seconds of sampling and of all, the whole forest of the last run beside plain passes).
-
-    A plain pass holds as many tokens as a packed one does at most, so that neither pays for attention over the whole run.
-    """
+    """Return (a row per group of metrics with seconds of sampling and of all, the whole forest of the last run beside plain passes)."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -90,15 +87,12 @@ def measure(task: str, limit: int = 24, max_tokens: int = 256) -> tuple[list[dic
             rows.append({"metrics": name, "sampling": sampling, "all": whole, "ratio": whole / sampling, "problems": limit})
         probes = listeners[0].asked
         forest = build(probes)
-        size = 4096
-        sizes = [size] * (forest.num_tokens // size) + ([forest.num_tokens % size] if forest.num_tokens % size else [])
-        share = len(forest.scored_places) / forest.num_tokens
-        passes = [plain_pass(base, tokens, max(1, round(tokens * share))) for tokens in sizes]
+        passes = plain_passes(base, forest)
         base.read(probes)
         packed, plain = [], []
         for _ in range(ROUNDS):
             packed.append(seconds(lambda: base.read(probes)))
-            plain.append(seconds(lambda: [one() for one in passes]))
+            plain.append(seconds(passes))
     return rows, {
         "probes": len(probes),
         "tokens": forest.num_tokens,

@@ -21,7 +21,7 @@ import torch
 
 from soundness.models.packed import gather
 from soundness.models.transformers import TransformersModel
-from soundness.probes.forest import build
+from soundness.probes.forest import Forest, build
 from soundness.records import Probe
 
 ROUNDS = 5
@@ -76,6 +76,18 @@ def plain_pass(model: TransformersModel, num_tokens: int, num_places: int) -> Ca
             return gather(logits, np.arange(len(logits)), np.zeros(len(logits), dtype=np.int64))
 
     return run
+
+
+def plain_passes(model: TransformersModel, forest: Forest, size: int = 4096) -> Callable[[], object]:
+    """Return plain passes over as many tokens as `forest` has, `size` at a time, that score as large a share of them.
+
+    A plain pass holds as many tokens as a packed one does at most, so that neither pays for attention over all of them.
+    """
+    tokens = forest.num_tokens
+    sizes = [size] * (tokens // size) + ([tokens % size] if tokens % size else [])
+    share = len(forest.scored_places) / tokens
+    passes = [plain_pass(model, each, max(1, round(each * share))) for each in sizes]
+    return lambda: [one() for one in passes]
 
 
 def lm_eval_reader(model: TransformersModel, probes: list[Probe]) -> Callable[[], list[tuple[float, bool]]]:
