@@ -203,6 +203,27 @@ def test_where_steps_go_wrong(monkeypatch: pytest.MonkeyPatch, spoil: Any, right
     assert point["miscounted"] / point["steps"] == miscounted
 
 
+def test_a_step_that_goes_on_from_a_wrong_value_is_read_and_counted_rightly(monkeypatch: pytest.MonkeyPatch) -> None:
+    expressions = [world.item(place, "carried", 4, 4) for place in range(40)]
+    made = []
+    for one in expressions:
+        (first, value), _ = world.steps(one, 2)
+        second = world.Expression((value + 1) % 10, one.leaves[2:])
+        text = f"; {' '.join(first)} = {(value + 1) % 10} ; {' '.join(world.written(second))} = {world.value(second)} ;"
+        made.append(cot_length.encode(text.split()))
+    monkeypatch.setattr("soundness.training.scratch.complete", lambda *_, **__: made)
+    point = cot_length._forced(None, expressions, 2)
+    assert (point["steps"], point["misread"], point["miscounted"], sum(point["right"])) == (80, 0, 40, 0)
+
+
+def test_a_chain_that_fills_its_room_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    (expression,) = [world.item(0, "room", 1, 1)]
+    chain = world.chain(expression, 1)[:-1]
+    monkeypatch.setattr("soundness.training.scratch.complete", lambda *_, **__: [cot_length.encode(chain)])
+    for room, paid in ((len(chain), 0.0), (len(chain) + 1, 1.0)):
+        assert cot_length._rewards([expression], cot_length._write(None, [[]], room)) == [paid]
+
+
 def test_reinforcement_raises_what_is_paid_and_not_what_a_coin_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     from soundness.training.scratch import build_decoder
 
@@ -230,7 +251,7 @@ def test_a_run_gives_every_figure_the_same_twice_and_can_be_shown(tmp_path: Path
     assert set(first["figures"]) == {one.figure for one in cot_length.PAPER.expectations}
     assert {"training 1 layers, width 16", "reinforcing, long start", "reinforcing, random reward"} <= set(heard)
     kept = json.loads(json.dumps(first, allow_nan=False))
-    assert [len(table.rows) > 0 for table in cot_length.tables([kept, kept])] == [True] * 4
+    assert [len(table.rows) > 0 for table in cot_length.tables([kept, kept])] == [True] * 5
     assert all(len(row) == len(table.head) for table in cot_length.tables([kept]) for row in table.rows)
     assert set(cot_length.pictures([kept, kept])) == {"curves", "reinforcement"}
 

@@ -316,14 +316,10 @@ def _grid(scale: Scale, operators: int) -> list[int]:
 
 def _forced(model: Any, expressions: Sequence[world.Expression], per_step: int) -> dict[str, Any]:
     """Return what the model does with t forced: per problem whether it is right, and how its steps go wrong."""
-    from soundness.training.scratch import complete
-
-    prefixes = [encode([*world.question(one), world.control(per_step)]) for one in expressions]
+    control = world.control(per_step)
     room = max(len(world.chain(one, per_step)) for one in expressions) + 4
-    read = [
-        world.read([world.control(per_step), *decode(made), world.END])
-        for made in (ids if len(ids) < room else [] for ids in complete(model, prefixes, max_tokens=room))
-    ]
+    chains = _write(model, [encode([*world.question(one), control]) for one in expressions], room)
+    read = [world.read([control, *decode(ids)]) for ids in chains]
     found = misread = miscounted = 0
     for expression, reading in zip(expressions, read, strict=True):
         carried = expression.start
@@ -507,15 +503,20 @@ def _free_accuracy(model: Any, expressions: Sequence[world.Expression], seed: in
 
 
 def _draw(model: Any, expressions: Sequence[world.Expression], seed: int) -> list[list[int]]:
+    room = max(len(world.chain(one, 1)) for one in expressions) + 4
+    return _write(model, [encode(world.question(one)) for one in expressions], room, temperature=1.0, seed=seed)
+
+
+def _write(model: Any, prefixes: Sequence[Sequence[int]], room: int, **how: Any) -> list[list[int]]:
+    """Return what follows each prefix; the end token is the last where the chain ended within `room` tokens."""
     from soundness.training.scratch import complete
 
-    room = max(len(world.chain(one, 1)) for one in expressions) + 4
-    return complete(model, [encode(world.question(one)) for one in expressions], max_tokens=room, temperature=1.0, seed=seed)
+    return [ids if len(ids) == room else [*ids, IDS[world.END]] for ids in complete(model, prefixes, max_tokens=room, **how)]
 
 
 def _rewards(expressions: Sequence[world.Expression], chains: Sequence[Sequence[int]]) -> list[float]:
     """Return 1 for each chain that ends with the right answer, else 0."""
-    read = (world.read([*decode(ids), world.END]) for ids in chains)
+    read = (world.read(decode(ids)) for ids in chains)
     return [float(one.answer == world.value(asked)) for asked, one in zip(expressions, read, strict=True)]
 
 
@@ -528,6 +529,7 @@ def _reinforce(
     """
     import torch
 
+    from soundness.training.data import IGNORED
     from soundness.training.scratch import collate
 
     optimiser = torch.optim.AdamW(model.parameters(), lr=scale.rl_rate, betas=(0.9, 0.98), weight_decay=0.0)
@@ -545,10 +547,7 @@ def _reinforce(
         gains = torch.tensor(advantages(rewards, scale.rl_samples))
         if bool((gains != 0).any()):
             asked = [encode(world.question(one)) for one in expressions]
-            batch = [
-                ([*q, *ids, IDS[world.END]], [*[-100] * len(q), *ids, IDS[world.END]])
-                for q, ids in zip(asked, chains, strict=True)
-            ]
+            batch = [([*q, *ids], [*[IGNORED] * len(q), *ids]) for q, ids in zip(asked, chains, strict=True)]
             inputs = collate(batch)
             logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
             losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), inputs["labels"][:, 1:], reduction="none")
@@ -682,8 +681,13 @@ def tables(seeds: Sequence[Mapping[str, Any]]) -> Sequence[Table]:
     curves: list[tuple[str, ...]] = []
     faults: list[tuple[str, ...]] = []
     best: list[tuple[str, ...]] = []
+    fitted: list[tuple[str, ...]] = []
     learned: list[tuple[str, ...]] = []
     for network, same in _together(seeds, "networks"):
+        theories = [one["theory"] or {} for one in same]
+        fitted.append(
+            (network["name"], *(_show(_mean([one.get(key) for one in theories])) for key in ("a", "M", "C", "explained")))
+        )
         for curve, alike in _together(same, "curves"):
             place = (network["name"], str(curve["operators"]))
             accuracy = [_mean([one["accuracy"][i] for one in alike]) for i in range(len(curve["lengths"]))]
@@ -708,6 +712,7 @@ def tables(seeds: Sequence[Mapping[str, Any]]) -> Sequence[Table]:
             )
     return (
         Table("Accuracy by number of steps, mean over seeds", ("network", "T", "steps N: accuracy"), tuple(curves)),
+        Table("The theory fitted", ("network", "a", "M", "C", "R2"), tuple(fitted)),
         Table("Best number of steps", ("network", "T", "found (geometric mean)", "by the fitted theory"), tuple(best)),
         Table("Reinforcement", ("arm", "", "t: probability", "mean steps", "accuracy"), tuple(learned)),
         Table(
