@@ -1,4 +1,4 @@
-"""Run the benchmarks and write docs/benchmarks.md; `--only reading`, `battery` or `audits` runs a part and prints it."""
+"""Run the benchmarks and write docs/benchmarks.md; `--only reading`, `battery`, `audits` or `monitor` runs a part and prints it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, battery, reading
+from benchmarks import audits, battery, monitor, reading
 from benchmarks.machine import describe
 from soundness.models.load import load_model
 from soundness.models.transformers import TransformersModel
@@ -114,13 +114,13 @@ def audit_section(problems: int) -> str:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["reading", "battery", "audits"])
+    parser.add_argument("--only", choices=["reading", "battery", "audits", "monitor"])
     parser.add_argument("--problems", type=int, default=24, help="problems of the whole audits")
     asked = parser.parse_args()
     only = asked.only
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     sections: list[str] = []
-    if only != "audits":
+    if only not in ("audits", "monitor"):
         model: Any = load_model("smollm2", dtype="bfloat16")
         if only != "battery":
             sections.append(reading_section(model))
@@ -128,6 +128,8 @@ def main() -> None:
             sections.append(battery_section(model))
     if only in (None, "audits"):
         sections.append(audit_section(asked.problems))
+    if only in (None, "monitor"):
+        sections.append(monitor.section())
     text = "\n\n".join(
         [
             "# Benchmarks",

@@ -55,7 +55,7 @@ def train(out: Path, steps: int, monitor: SoundnessMonitor | None = None) -> flo
     return float(json.loads((folder / "training.json").read_text())["seconds"])
 
 
-def measure(steps: int = 800, rounds: int = 3) -> list[Costs]:
+def measure(steps: int = 400, rounds: int = 3) -> list[Costs]:
     """Return the costs of each round; a short training warms up before the first."""
     found = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -72,7 +72,7 @@ def measure(steps: int = 800, rounds: int = 3) -> list[Costs]:
     return found
 
 
-def section(steps: int = 800) -> str:
+def section(steps: int = 400) -> str:
     """Return the part on the monitor."""
     rows = measure(steps)
     share, added = (statistics.median(getattr(row, name) for row in rows) for name in ("share", "over_plain"))
