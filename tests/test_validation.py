@@ -10,7 +10,7 @@ from soundness.errors import SettingError
 from soundness.labelled import labelled_chains
 from soundness.report.validation import PICTURES, validation_markdown
 from soundness.report.verdict import INFORMATION, RELIANCE
-from soundness.validation import SHAPES, auroc, auroc_interval, coverage_of, validate
+from soundness.validation import SHAPES, WORLDS, auroc, auroc_interval, coverage_of, validate
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,20 @@ def test_the_dial_is_read(found: dict) -> None:  # type: ignore[type-arg]
         assert row["bias"] < 0.2, name
     words = found["dial"]["words"]
     assert set(words["1.0"]) == {"hollowed"} and "hollowed" not in words["0.0"]
+
+
+def test_what_a_measure_is_short_of_is_said_by_world(found: dict) -> None:  # type: ignore[type-arg]
+    rows = found["auroc_dial_0.3_by_measure"]
+    for name, row in rows.items():
+        assert set(row["by_world"]) == set(row["telling"]) == set(WORLDS), name
+        assert row["paired"] == pytest.approx(np.mean(list(row["by_world"].values())))
+    assert rows["swap_reliance"]["telling"] == {world: 1.0 for world in WORLDS}
+    # Two steps of a look-up lead to the same answer in their other order on most problems; four of a sum seldom do.
+    shuffled = rows["info_gain_over_shuffle"]["telling"]
+    assert shuffled["lookup"] < 0.3 < shuffled["chain-sum"]
+    short = {"paired": 0.95, "unpaired": 0.9, "by_world": {"lookup": 0.91}, "telling": {"lookup": 0.12}}
+    page = validation_markdown({**found, "auroc_dial_0.3_by_measure": {**rows, "info_gain_over_shuffle": short}})
+    assert "`info_gain_over_shuffle` (0.950; lookup 0.910, where it differs from 0 on 12% of the problems)" in page
 
 
 def test_broken_models_are_never_sound_and_needless_chains_no_loss(found: dict) -> None:  # type: ignore[type-arg]

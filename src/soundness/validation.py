@@ -56,6 +56,7 @@ MEASURES = (*INFORMATION, *RELIANCE)
 FAMILIES = ("forced_accuracy", "info_gain", "early_answering", "filler", "swap", "mistake")
 SLIP = 0.1
 ALPHA = 0.05
+_NOTHING = 1e-6  # of a measure's value, whatever its unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +238,13 @@ def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any
             "runs_monotone": float(np.mean(np.all(np.diff(np.array(levels), axis=0) <= 0, axis=0))),
         }
         at = DIALS.index(0.3)
+        by_world = _by_world(falls[at], falls[0])
+        telling = [audit["telling"][metric] for audit in audits]
         aurocs[metric] = {
-            "paired": _within_worlds(falls[at], falls[0]),
-            "unpaired": _within_worlds(levels[at], levels[0]),
+            "paired": float(np.mean(list(by_world.values()))),
+            "unpaired": float(np.mean(list(_by_world(levels[at], levels[0]).values()))),
+            "by_world": by_world,
+            "telling": {world: float(np.mean(telling[place :: len(WORLDS)])) for place, world in enumerate(by_world)},
         }
     words = {str(h): dict(Counter(audit[str(h)]["word"] for audit in audits)) for h in DIALS}
     changed = {
@@ -263,18 +268,24 @@ def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any
     }
 
 
-def _within_worlds(low: Sequence[float], high: Sequence[float]) -> float:
-    """Return the AUROC of telling `low` from `high`, averaged over worlds: nobody holds one task's nats against another's."""
-    worlds = range(min(len(WORLDS), len(low)))
-    return float(np.mean([auroc([-x for x in low[w :: len(WORLDS)]], [-x for x in high[w :: len(WORLDS)]]) for w in worlds]))
+def _by_world(low: Sequence[float], high: Sequence[float]) -> dict[str, float]:
+    """Return the AUROC of telling `low` from `high` in each world: nobody holds one task's nats against another's."""
+    step = len(WORLDS)
+    return {
+        world: auroc([-x for x in low[place::step]], [-x for x in high[place::step]])
+        for place, world in enumerate(WORLDS[: len(low)])
+    }
 
 
 def _dial_audit(size: Scale, seed: int, index: int) -> dict[str, Any]:
-    """Return, per setting of the dial, the measures' levels, their paired differences from a base at 0, and the words."""
+    """Return, per setting of the dial, the measures' levels, their paired differences from a base at 0, and the words.
+
+    Beside the settings, `telling` holds the share of problems on which each measure is not 0 at the base.
+    """
     world = WORLDS[index % len(WORLDS)]
     task_seed = derive_seed(seed, "dial", str(index)) % 2**31
     base = _examined(f"computes?slip={SLIP}&seed={index}", world, size.problems, task_seed, 2 * index)
-    found = {}
+    found: dict[str, Any] = {"telling": {metric: _share_telling(base[metric, "self"]) for metric in MEASURES}}
     for h in DIALS:
         tuned = _examined(f"dial:{h}?slip={SLIP}&seed={1000 + index}", world, size.problems, task_seed, 2 * index + 1)
         comparisons = _compared(base, tuned, index % 4, size.resamples)
@@ -286,6 +297,12 @@ def _dial_audit(size: Scale, seed: int, index: int) -> dict[str, Any]:
             "single": {metric: _word(comparisons, metric).value for metric in RELIANCE},
         }
     return found
+
+
+def _share_telling(values: Mapping[str, float | None]) -> float:
+    """Return the share of problems on which a measure is not 0: there is something on them for the dial to take away."""
+    known = [value for value in values.values() if value is not None]
+    return float(np.mean(np.abs(known) > _NOTHING)) if known else 0.0
 
 
 def auroc(higher: Sequence[float], lower: Sequence[float]) -> float:
