@@ -120,7 +120,7 @@ def test_fluent_text_that_says_nothing_earns_the_published_form_and_no_informati
 
 def point(solved: float, gain: float | None, step: int = 1) -> dict[str, Any]:
     kept = {"info_gain": gain, "info_gain_over_swap": gain, "swap_reliance": 0.5, "solved": solved, "infogain_ppl": 1.0}
-    return {"step": step, "own": kept, "true": kept}
+    return {"step": step, "own": kept, "true": kept, "fixed": {"info_gain": gain, "infogain_ppl": 1.0}}
 
 
 CUT = {"base": {"4": {"infogain_ppl": 2.0, "info_gain": 3.0}, "8": {"infogain_ppl": 1.0, "info_gain": 3.0}}}
@@ -141,6 +141,7 @@ def test_hollowing_confirms_and_rationales_that_keep_the_gain_refute() -> None:
     assert found["gain_lost_rationale"].mean == pytest.approx(3.0)
     assert found["gain_lost_rlvr"].mean == pytest.approx(-0.5)
     assert found["lost_beyond_rlvr"].mean == pytest.approx((5.9 + 3.0 + 5.0) / 3 + 0.5)
+    assert found["fixed_total_lost_rationale"].mean == pytest.approx(3.0) and found["fixed_paper_lost_rlvr"].mean == 0.0
     assert found["recut_paper"].mean == 0.5 and found["recut_total"].mean == 1.0
     assert overall([*found.values()]) is State.CONFIRMED
     kept = [planted(8.0), planted(8.1), planted(7.9)]
