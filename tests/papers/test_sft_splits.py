@@ -142,7 +142,7 @@ def test_hollowing_confirms_and_rationales_that_keep_the_gain_refute() -> None:
     assert found["gain_lost_rlvr"].mean == pytest.approx(-0.5)
     assert found["lost_beyond_rlvr"].mean == pytest.approx((5.9 + 3.0 + 5.0) / 3 + 0.5)
     assert found["fixed_total_lost_rationale"].mean == pytest.approx(3.0) and found["fixed_paper_lost_rlvr"].mean == 0.0
-    assert found["recut_paper"].mean == 0.5 and found["recut_total"].mean == 1.0
+    assert found["recut_paper_lost"].mean == 0.5 and found["recut_total_kept"].mean == 1.0
     assert overall([*found.values()]) is State.CONFIRMED
     kept = [planted(8.0), planted(8.1), planted(7.9)]
     found = {one.figure: find(one, kept) for one in sft_splits.PAPER.expectations}

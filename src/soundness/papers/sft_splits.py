@@ -155,20 +155,15 @@ PAPER = Paper(
             )
         ),
         Expectation(
-            "recut_paper",
-            "the paper's form of the same chains, steps halved, over what it was",
-            "ratio",
-            0.55,
-            0.45,
+            "recut_paper_lost",
+            "the paper's form of the same chains falls, as a share of it, where each step is cut in two",
+            "fraction",
+            0.4,
+            0.1,
             "observation",
         ),
         Expectation(
-            "recut_total",
-            "the total gain of the same chains, steps halved, over what it was",
-            "ratio",
-            0.99,
-            0.99,
-            "observation",
+            "recut_total_kept", "the total gain does not: what it is then, over what it was", "ratio", 0.99, 0.99, "observation"
         ),
     ),
     quoted=(
@@ -497,9 +492,10 @@ def figures(
         found[name] = (
             _less(math.fsum(known) / len(SFT), _lost(base, chosen["rlvr"], "info_gain")) if len(known) == len(SFT) else None
         )
-    for name, form in (("recut_paper", "infogain_ppl"), ("recut_total", "info_gain")):
-        halved, usual = cut["base"]["8"][form], cut["base"]["4"][form]
-        found[name] = halved / usual if halved is not None and usual else None
+    for form, name in (("infogain_ppl", "recut_paper_lost"), ("info_gain", "recut_total_kept")):
+        cut_in_two, usual = cut["base"]["8"][form], cut["base"]["4"][form]
+        share = cut_in_two / usual if cut_in_two is not None and usual else None
+        found[name] = _less(1.0, share) if name == "recut_paper_lost" else share
     return found, [f"{name}: no chain of some arm could be read for it" for name, value in found.items() if value is None]
 
 
