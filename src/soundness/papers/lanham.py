@@ -549,7 +549,7 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         rows = _curve_rows(seeds, [arm for arm in kinds if kinds[arm] == kind])
         chart = alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
             x=alt.X("x:Q", title=None), y=alt.Y("same:Q", title="share of same answers", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("arm:N", title=None), strokeDash=alt.StrokeDash("arm:N", legend=None),
+            color=alt.Color("arm:N", title=None), strokeDash=alt.StrokeDash("arm:N", title=None),
         )  # fmt: skip
         faceted = chart.properties(width=260, height=170).facet(alt.Facet("test:N", title=None), columns=2)
         found[kind] = faceted.properties(background="white").to_dict()
@@ -562,13 +562,15 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         }
         for arm in kinds
     ]
-    base = alt.Chart(alt.Data(values=[one for one in points if one["early"] is not None and one["gain"] is not None])).encode(
+    placed = [one for one in points if one["early"] is not None and one["gain"] is not None]
+    marks = alt.Chart(alt.Data(values=placed)).mark_point(filled=True, size=80).encode(
         x=alt.X("early:Q", title="early answering AOC", scale=alt.Scale(domain=[0, 1])),
         y=alt.Y("gain:Q", title="gain over swapped chains, nats"),
-    )
-    marks = base.mark_point(filled=True, size=60).encode(color=alt.Color("kind:N", title=None), shape="kind:N")
-    names = base.mark_text(align="left", dx=6, fontSize=9).encode(text="arm:N")
-    found["control"] = (marks + names).properties(width=560, height=360, background="white").to_dict()
+        color=alt.Color("arm:N", title=None), shape=alt.Shape("arm:N", title=None),
+    )  # fmt: skip
+    faceted = marks.properties(width=420, height=180).facet(alt.Facet("kind:N", title=None), columns=1)
+    apart = faceted.resolve_scale(y="independent", color="independent", shape="independent")
+    found["control"] = apart.properties(background="white").to_dict()
     return found
 
 

@@ -39,6 +39,7 @@ class Block:
     """One part of a page: exactly one of its fields is filled."""
 
     heading: str = ""
+    verdict: str = ""
     text: str = ""
     points: tuple[str, ...] = ()
     table: Table | None = None
@@ -97,7 +98,7 @@ def blocks(module: Reproduction, result: Result) -> Iterator[Block]:
     yield Block(heading=f"{paper.name}: {paper.title}")
     yield Block(text=f"Paper: {paper.reference}. Made by soundness reproduce; no figure is written by hand.")
     yield Block(text=f"Claim: {paper.claim}")
-    yield Block(text=f"{verdict(found, state)} Scale {result.scale}, {len(result.seeds)} seeds.")
+    yield Block(verdict=f"{verdict(found, state)} Scale {result.scale}, {len(result.seeds)} seeds.")
     skipped = tuple(dict.fromkeys(words for seed in result.seeds for words in seed.get("skipped", ())))
     if skipped:
         yield Block(text="Left out:")
@@ -142,10 +143,9 @@ def blocks(module: Reproduction, result: Result) -> Iterator[Block]:
 
 def _expected(found: Sequence[Finding], result: Result) -> Table:
     seeds = ", ".join(str(seed["seed"]) for seed in result.seeds)
-    head = ("figure", "should come out", "role", "unit", f"seeds {seeds}", "mean [95 %]", "confirmed; refuted", "state")
+    head = ("should come out", "role", "unit", f"seeds {seeds}", "mean [95 %]", "confirmed; refuted", "state", "figure")
     rows = tuple(
         (
-            one.expectation.figure,
             one.expectation.says,
             one.expectation.role,
             one.expectation.unit,
@@ -153,6 +153,7 @@ def _expected(found: Sequence[Finding], result: Result) -> Table:
             interval(one),
             bounds(one.expectation),
             one.state.value,
+            one.expectation.figure,
         )
         for one in found
     )
@@ -201,6 +202,8 @@ def markdown(module: Reproduction, result: Result) -> str:
     for place, block in enumerate(blocks(module, result)):
         if block.heading:
             parts.append(f"{'#' if place == 0 else '##'} {_plain(block.heading)}")
+        elif block.verdict:
+            parts.append(f"**{_plain(block.verdict)}**")
         elif block.text:
             parts.append(_plain(block.text))
         elif block.points:
