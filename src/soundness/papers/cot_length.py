@@ -752,9 +752,15 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[str, Any]]
         for count, share in zip(arm["per_step"], arm[when]["mass"], strict=True)
     ]
     schema = "https://vega.github.io/schema/vega-lite/v6.json"
-    steps = {"field": "N", "type": "quantitative", "scale": {"type": "log", "base": 2}, "title": "number of steps N"}
+    steps = {
+        "field": "N",
+        "type": "quantitative",
+        "scale": {"type": "log", "base": 2},
+        "axis": {"values": sorted({one["N"] for one in points}), "format": "d", "grid": False},
+        "title": "number of steps N",
+    }
     colour = {"field": "T", "type": "ordinal", "title": "operators T", "scale": {"scheme": "viridis"}}
-    y = {"field": "accuracy", "type": "quantitative", "scale": {"domain": [0, 1]}}
+    y = {"field": "accuracy", "type": "quantitative", "scale": {"domain": [0, 1]}, "title": "accuracy"}
     return {
         "curves": {
             "$schema": schema,
@@ -783,9 +789,21 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[str, Any]]
                 "height": 180,
                 "mark": "bar",
                 "encoding": {
-                    "x": {"field": "t", "type": "ordinal", "title": "operators a step t", "sort": None},
+                    "x": {
+                        "field": "t",
+                        "type": "ordinal",
+                        "title": "operators a step t",
+                        "sort": None,
+                        "axis": {"labelAngle": 0},
+                    },
                     "xOffset": {"field": "when", "sort": ["before", "after"]},
-                    "y": {"field": "probability", "type": "quantitative", "aggregate": "mean", "scale": {"domain": [0, 1]}},
+                    "y": {
+                        "field": "probability",
+                        "title": "probability",
+                        "type": "quantitative",
+                        "aggregate": "mean",
+                        "scale": {"domain": [0, 1]},
+                    },
                     "color": {"field": "when", "type": "nominal", "title": None, "sort": ["before", "after"]},
                 },
             },
