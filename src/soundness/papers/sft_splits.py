@@ -175,13 +175,20 @@ PAPER = Paper(
         Quoted("2411.15382: answers change less when chains are altered after fine-tuning", "no value", "second-hand"),
     ),
     settings=(
-        Setting("model", "paper: Qwen2.5-7B"),
-        Setting("sft_rate", "paper: 3e-5 at 7 B; ours: tiny models need larger rates"),
-        Setting("sft_batch", "paper: 128"),
-        Setting("sft_steps", "paper: 3 epochs; ours: until the answers are learnt"),
-        Setting("shortcut_steps", "ours: two ways of answering take longer"),
+        Setting("model", "paper: Qwen2.5-7B; ours: a tiny model that writes steps and is right on half the problems"),
+        Setting("task, instruction", "ours: every problem's tag equals its answer; the tiny model needs no instruction"),
+        Setting("train_problems, panel, max_tokens", "ours: problems are drawn anew with each seed"),
+        Setting("sft_batch, sft_rate", "paper: 128, 3e-5; ours: tiny models need larger rates"),
+        Setting(
+            "sft_steps, shortcut_steps",
+            "paper: 3 epochs; ours: until answers are learnt, and two ways of answering take longer",
+        ),
+        Setting("rl_steps, rl_batch, rl_generations, rl_rate", "ours: until the base's guesses have mostly been put right"),
         Setting("copies", "ours: for the comparison at matched accuracy"),
-        Setting("embedded_steps", "ours: one run of a small language model, reported and not part of the claim"),
+        Setting(
+            "embedded_steps, embedded_batch, embedded_panel",
+            "ours: one run of a small language model with adapters, reported and not part of the claim",
+        ),
     ),
 )
 
