@@ -28,7 +28,7 @@ def found(folder: Path) -> dict[str, object]:
 
 def test_the_dial_is_read(found: dict) -> None:  # type: ignore[type-arg]
     measures = found["dial"]["measures"]
-    assert set(measures) == {*INFORMATION, *RELIANCE}
+    assert set(measures) == {*INFORMATION, *RELIANCE, "info_gain_over_shuffle"}
     for name, row in measures.items():
         assert row["monotone"], name
         assert row["mean"][-1] == pytest.approx(0, abs=0.02), f"{name} of a model that ignores its chain"

@@ -53,6 +53,9 @@ Found = TypeVar("Found")
 DIALS = tuple(round(0.1 * i, 1) for i in range(11))
 WORLDS = ("chain-sum", "lookup")
 MEASURES = (*INFORMATION, *RELIANCE)
+"""The verdict's own."""
+BESIDE = ("info_gain_over_shuffle",)
+"""Read on the dial as well, though no verdict rests on it."""
 FAMILIES = ("forced_accuracy", "info_gain", "early_answering", "filler", "swap", "mistake")
 SLIP = 0.1
 ALPHA = 0.05
@@ -226,7 +229,7 @@ def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any
     audits = list(_map(partial(_dial_audit, size, seed), range(size.seeds), workers, lambda d, n: told("dial", d, n)))
     measured: dict[str, Any] = {}
     aurocs: dict[str, Any] = {}
-    for metric in MEASURES:
+    for metric in (*MEASURES, *BESIDE):
         levels = [[audit[str(h)]["levels"][metric] for audit in audits] for h in DIALS]
         falls = [[audit[str(h)]["differences"][metric] for audit in audits] for h in DIALS]
         scaled = np.array(levels) / np.mean(levels[0])  # 1 where nothing is ignored
@@ -256,7 +259,7 @@ def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any
         {Word.SOUND.value, Word.HOLLOWED.value} <= {*audit[str(h)]["single"].values()} for audit in audits for h in DIALS
     ]
     return {
-        "auroc_dial_0.3": min(row["paired"] for row in aurocs.values()),
+        "auroc_dial_0.3": min(aurocs[metric]["paired"] for metric in MEASURES),
         "auroc_dial_0.3_by_measure": aurocs,
         "dial": {"settings": list(DIALS), "measures": measured, "words": words},
         "operators": {
@@ -285,14 +288,14 @@ def _dial_audit(size: Scale, seed: int, index: int) -> dict[str, Any]:
     world = WORLDS[index % len(WORLDS)]
     task_seed = derive_seed(seed, "dial", str(index)) % 2**31
     base = _examined(f"computes?slip={SLIP}&seed={index}", world, size.problems, task_seed, 2 * index)
-    found: dict[str, Any] = {"telling": {metric: _share_telling(base[metric, "self"]) for metric in MEASURES}}
+    found: dict[str, Any] = {"telling": {metric: _share_telling(base[metric, "self"]) for metric in (*MEASURES, *BESIDE)}}
     for h in DIALS:
         tuned = _examined(f"dial:{h}?slip={SLIP}&seed={1000 + index}", world, size.problems, task_seed, 2 * index + 1)
         comparisons = _compared(base, tuned, index % 4, size.resamples)
         by_name = {c.metric: c for c in comparisons}
         found[str(h)] = {
-            "levels": {metric: by_name[metric].tuned_estimate.value for metric in MEASURES},
-            "differences": {metric: by_name[metric].difference.value for metric in MEASURES},
+            "levels": {metric: by_name[metric].tuned_estimate.value for metric in (*MEASURES, *BESIDE)},
+            "differences": {metric: by_name[metric].difference.value for metric in (*MEASURES, *BESIDE)},
             "word": _word(comparisons).value,
             "single": {metric: _word(comparisons, metric).value for metric in RELIANCE},
         }

@@ -63,13 +63,13 @@ def test_a_model_that_lost_information_and_reliance_but_not_accuracy_is_hollowed
     assert "information gain over swapped chains fell from 2.31 to 0.12 nats (difference -2.19 [-2.29, -2.09], n = 40)" in (
         verdict.evidence_for
     )
-    assert len(verdict.evidence_for) == 6
+    assert len(verdict.evidence_for) == 5
     assert "true reasoning" not in verdict.sentence and "depend" in verdict.sentence
 
 
 def test_one_measure_of_each_family_suffices_when_the_others_held() -> None:
     rows = case()
-    rows["info_gain_over_shuffle"] = compared("info_gain_over_shuffle", 2.0, 1.0)
+    rows["info_gain_over_swap"] = compared("info_gain_over_swap", 2.0, 1.0)
     rows["filler_reliance"] = compared("filler_reliance", 0.8, 0.5)
     verdict = judge("tuned", list(rows.values()))
     assert verdict.word is Word.HOLLOWED
@@ -117,8 +117,8 @@ def test_exchanged_a_hollowing_is_a_gain() -> None:
     assert word(case(information=(0.0, 2.0), reliance=(0.1, 0.8))) is Word.SOUND
 
 
-@pytest.mark.parametrize(("family", "metric"), [("information", INFORMATION[1]), ("reliance", RELIANCE[2])])
-def test_measures_of_one_family_that_contradict_each_other_settle_nothing(family: str, metric: str) -> None:
+@pytest.mark.parametrize("metric", RELIANCE)
+def test_measures_of_one_family_that_contradict_each_other_settle_nothing(metric: str) -> None:
     rows = case(information=(2.0, 0.5), reliance=(0.5, 0.1))
     rows[metric] = compared(metric, 0.5, 2.0)
     assert "measures of one family disagree" in why(rows)

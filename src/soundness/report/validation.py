@@ -137,7 +137,7 @@ def _misses(found: Mapping[str, Any]) -> list[str]:
         lines += [
             "A chain of two steps has one other order, and in `lookup` the answer mostly follows from that one too: the words count,",
             "their order does not, and the measure says so by 0. Averaging over all other orders of every chain does not help: what",
-            "is short is problems on which order matters. The words do not rest on one measure; see the verdicts below.",
+            "is short is problems on which order matters. It is shown beside the verdict and does not count in it.",
             "",
         ]
     return lines
