@@ -136,11 +136,11 @@ PAPER = Paper(
     differs=(
         "The space between symbols is no token, and the vocabulary has 28 tokens instead of 31: half the length, nothing lost.",
         "Examples are fresh at every step; the authors draw 18,000 per t and repeat them.",
-        "Below the paper's scale the decoder is a Llama and the expressions grow during training. In trials of minutes (one seed, two "
-        "layers, width 128, up to 3 operators) a GPT-2 solved 29 % of single additions where the Llama solved all.",
+        "Below the paper's scale the decoder is a Llama and the expressions grow during training. In trials of minutes (one seed, "
+        "two layers, width 128, up to 3 operators) a GPT-2 solved 29 % of single additions where the Llama solved all.",
         "No dropout. In the authors' code the model keeps GPT-2's 0.1, because the setting that should turn it off is ignored.",
-        "Below the paper's scale capability is length of training at one size, so what is found there says nothing of model size; the "
-        "authors change layers, heads and width together.",
+        "Below the paper's scale capability is length of training at one size, so what is found there says nothing of model size; "
+        "the authors change layers, heads and width together.",
         "The sizes of cpu-small were chosen after one trial (1,600 steps, one seed) in which an inner length was best.",
         "The authors publish no code of their reinforcement learning. Here it is a group-relative policy gradient on the answer "
         "alone, one update per batch, advantages not scaled by the group's spread and the loss summed over a chain's tokens: the "
