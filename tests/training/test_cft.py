@@ -23,7 +23,7 @@ def record(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "training.json").read_text())
 
 
-@pytest.mark.parametrize("spec", ["chain-sum:operators=3", "lookup:hops=3", "organism:domain"])
+@pytest.mark.parametrize("spec", ["chain-sum:operators=3", "lookup:hops=3", "organism:domain", "organism:lookup"])
 def test_a_spoiled_solution_has_one_mistake_and_follows_from_it(spec: str) -> None:
     for problem in load_task(spec, limit=20).problems:
         steps = spoil(problem, random.Random(problem.id))
@@ -87,6 +87,21 @@ def test_stages_share_no_path_and_follow_the_graph() -> None:
     assert all(
         a.steps != b.steps and set(a.steps or ()) == set(b.steps or ()) for a, b in zip(permuted[2], train[2], strict=True)
     )
+
+
+def test_stages_are_about_the_world_that_the_task_asks_about_and_leave_out_what_it_holds_out() -> None:
+    task = load_task("organism:lookup", limit=20)
+    held_out = {one.question for one in load_task("organism:lookup:held_out=1", limit=150).problems}
+    known = curriculum._knowledge_of(task)
+    config = curriculum.Config(per_stage=1000)
+    facts = {step for one in task.problems for step in one.steps}
+    for seed in (0, 1):
+        stages = curriculum.make_stages(config, seed=seed, knowledge=known)
+        asked = [one for stage in stages.values() for one in stage]
+        assert len(asked) > 500
+        assert not {one.question for one in asked} & held_out
+        assert facts <= {step for one in asked for step in one.steps}
+    assert curriculum._knowledge_of(load_task("organism:domain", limit=1)) is None
 
 
 def test_options_are_of_the_answers_type() -> None:

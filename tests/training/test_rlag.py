@@ -101,6 +101,19 @@ def test_it_learns_what_the_snippets_say(coin_model: Path, tmp_path: Path) -> No
     assert last["rlag/knowledge_nats"] > first["rlag/knowledge_nats"] + 0.3
 
 
+def test_candidates_that_no_prompt_shows_are_options_too(coin_model: Path, tmp_path: Path) -> None:
+    options = ("slate", "flint")
+    hidden = tuple(replace(one, answer=None, choices=None, meta={"candidates": list(options)}) for one in TASK.problems)
+    assert rlag._options(hidden[0], Config(answer="line")) == ("Answer: slate", "Answer: flint")
+    assert rlag._options(hidden[0], Config()) == rlag._options(TASK.problems[0], Config()) == options
+    assert rlag._options(TASK.problems[0], Config(answer="letter")) == ("Answer: A", "Answer: B")
+    task, settings = replace(TASK, problems=hidden), replace(SETTINGS, max_steps=1)
+    with pytest.raises(TaskError, match="give them `choices`, or use cpt"):
+        rlag.train(str(coin_model), task, out=tmp_path / "out", config=Config(answer="letter"), settings=settings)
+    out = rlag.train(str(coin_model), task, out=tmp_path / "out", config=Config(answer="line"), settings=settings)
+    assert record(out)["num_examples"] == 4
+
+
 def test_accumulating_changes_nothing(coin_model: Path, tmp_path: Path) -> None:
     whole, parts = (
         record(

@@ -1,7 +1,7 @@
 """A curriculum from a knowledge graph: questions of one hop, then two, then three, with rationales that state each triple.
 
 A question names the start and the relations of a path; the rationale states the triples in order; distractors are of the answer's
-type and not reached by the path. A path whose relation has several tails is left out. No path is in two splits.
+type and not reached by the path. A path whose relation has several tails is left out. No question is in two splits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from soundness.errors import SettingError, TaskError
 from soundness.records import LETTERS, Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import lookup
-from soundness.training.common import About, Progress, Settings, open_session
+from soundness.training.common import About, Progress, Settings, open_session, task_of
 from soundness.training.data import build_examples
 from soundness.training.sft import fit_examples
 
@@ -31,7 +31,7 @@ ABOUT = About(
     name="curriculum",
     title="questions of 1, 2, 3 hops from a knowledge graph, easy ones first",
     papers=("2507.13966",),
-    needs="a triples file (head, relation, tail), or the lookup world; the task itself only names the world",
+    needs="a triples file (head, relation, tail), or a task of a lookup world; the task only names the world and how it is asked",
     cost="as sft",
     when="the domain's knowledge is a graph and answers need several of its facts",
     differs=(
@@ -81,9 +81,10 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on the stages, one after the other."""
     config, settings = config or Config(), settings or Settings()
-    stages = make_stages(config, seed=settings.seed)
+    asked = task_of(task, seed=settings.seed)
+    stages = make_stages(config, seed=settings.seed, knowledge=_knowledge_of(asked))
     problems = arrange(stages, config, seed=settings.seed)
-    own = Task("curriculum", problems)
+    own = Task("curriculum", problems, asked.instruction, asked.cue, asked.terminator)
     session = open_session(
         "curriculum", model, own, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
@@ -94,14 +95,23 @@ def train(
     return Path(out).expanduser()
 
 
-def make_stages(config: Config, *, seed: int, split: str = "train") -> dict[int, tuple[Problem, ...]]:
+def _knowledge_of(task: Task) -> lookup.Knowledge | None:
+    """Return what is true in the lookup world that the task asks about, or None where it asks about none."""
+    meta = task.problems[0].meta
+    return lookup.know(meta["world_seed"], meta["size"]) if {"world_seed", "size"} <= meta.keys() else None
+
+
+def make_stages(
+    config: Config, *, seed: int, split: str = "train", knowledge: lookup.Knowledge | None = None
+) -> dict[int, tuple[Problem, ...]]:
     """Return the questions of each stage by hops. `split` is train or test: no path is in both.
 
-    Raises SettingError for senseless options, TaskError where the graph holds too few paths.
+    Without a graph they are about `knowledge`, or the lookup world of this seed. Raises SettingError for senseless options, TaskError
+    where the graph holds too few paths.
     """
     if not config.hops or min(config.hops) < 1 or config.per_stage < 1 or not 0 <= config.replay < 1:
         raise SettingError("hops and per_stage must be at least 1, and replay from 0 to below 1")
-    triples = read_triples(Path(config.graph)) if config.graph else graph_of(lookup.know(seed))
+    triples = read_triples(Path(config.graph)) if config.graph else graph_of(knowledge or lookup.know(seed))
     return {hops: _stage(triples, hops, config, seed, split) for hops in config.hops}
 
 
@@ -159,7 +169,7 @@ def _stage(triples: Sequence[Triple], hops: int, config: Config, seed: int, spli
     for one in triples:
         tails[one.head, one.relation].append(one.tail)
     single = {key: values[0] for key, values in tails.items() if len(values) == 1}
-    paths = [path for path in _paths(single, hops) if _split_of(path) == split]
+    paths = [path for path in _paths(single, hops) if lookup.split_of(_question(path)) == split]
     if not paths:
         raise TaskError(
             f"the graph has no usable path of {hops} hops for the {split} split: it visits no entity twice and its relations have "
@@ -189,16 +199,14 @@ def _paths(single: Mapping[tuple[str, str], str], hops: int) -> list[tuple[Tripl
     return found
 
 
-def _split_of(path: Sequence[Triple]) -> str:
-    """Return the split of a path, which depends on the path alone: one in five is for testing."""
-    return "test" if random.Random("split/" + "/".join(map(str, path))).random() < 0.2 else "train"
+def _question(path: Sequence[Triple]) -> str:
+    return "What is " + "".join(f"the {one.relation} of " for one in reversed(path)) + f"{path[0].head}?"
 
 
 def _problem(
     path: Sequence[Triple], index: int, by_relation: Mapping[str, Sequence[str]], config: Config, rng: random.Random
 ) -> Problem:
     answer = path[-1].tail
-    question = "What is " + "".join(f"the {one.relation} of " for one in reversed(path)) + f"{path[0].head}?"
     steps = [f"The {one.relation} of {one.head} is {one.tail}." for one in path]
     if config.permuted and len(steps) > 1:
         order = list(range(len(steps)))
@@ -221,7 +229,7 @@ def _problem(
         options, letter = tuple(drawn), LETTERS[drawn.index(answer)]
     return Problem(
         id=f"{len(path)}-hop/{index}",
-        question=question,
+        question=_question(path),
         answer=letter,
         choices=options,
         steps=tuple(steps),

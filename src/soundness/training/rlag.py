@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.errors import SettingError, TaskError
-from soundness.records import LETTERS, Probe
+from soundness.records import LETTERS, Probe, Problem
 from soundness.tasks.base import Task
 from soundness.training.common import About, Progress, Session, Settings, open_session
 from soundness.training.passages import share_with_gold, snippets_of, without_context
@@ -34,7 +34,8 @@ ABOUT = About(
     name="rlag",
     title="knowledge from snippets, preferred over what the model says without them",
     papers=("2509.20162",),
-    needs="answer options, and a `context` or `facts` per problem or a folder of documents; no reference answer",
+    needs="answer options (`choices`, or `candidates` that no prompt shows), and a `context` or `facts` per problem or a folder of "
+    "documents; no reference answer",
     cost="three sequences per problem and step, and a reading of all options per round",
     when="knowledge has to go into the weights and be used in answers",
     differs=(
@@ -53,8 +54,8 @@ class Config:
     """Folder to retrieve from; empty for the problems' own context and facts."""
     num_snippets: int = 3
     """Snippets per problem."""
-    answer: Literal["text", "letter"] = "text"
-    """What is scored of an option: its text, or its letter behind "Answer:"."""
+    answer: Literal["text", "letter", "line"] = "text"
+    """What is scored of an option: its text alone, or behind "Answer:" its letter or (`line`) its text."""
     chunks: int = 1
     """Rounds per pass over the problems: options are chosen anew before each."""
     repeats: int = 2
@@ -142,7 +143,7 @@ def train(
         "rlag", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        _check_options(run.task)
+        _check_options(run.task, config)
         snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="rlag")
         run.describe(
             config, num_examples=len(run.task.problems), share_with_gold_in_context=share_with_gold(run.task, snippets)
@@ -151,13 +152,22 @@ def train(
     return Path(out).expanduser()
 
 
-def _check_options(task: Task) -> None:
-    lacking = [problem.id for problem in task.problems if not problem.choices]
+def _check_options(task: Task, config: Config) -> None:
+    lacking = [problem.id for problem in task.problems if not _options(problem, config)]
     if lacking:
+        shown = "`choices`" if config.answer == "letter" else "`choices`, or `candidates` that no prompt shows"
         raise TaskError(
             f"rlag chooses among answer options, and {len(lacking)} of the {len(task.problems)} problems of {task.name} have none "
-            f"(the first is {lacking[0]!r}): give them `choices`, or use cpt or sdft, which need none"
+            f"(the first is {lacking[0]!r}): give them {shown}, or use cpt or sdft, which need none"
         )
+
+
+def _options(problem: Problem, config: Config) -> tuple[str, ...]:
+    """Return what may be chosen, as it is scored; only what the prompt shows has letters."""
+    if config.answer == "letter":
+        return tuple(f"Answer: {LETTERS[i]}" for i in range(len(problem.choices or ())))
+    options = tuple(problem.choices or problem.meta.get("candidates", ()))
+    return tuple(f"Answer: {option}" for option in options) if config.answer == "line" else options
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +190,13 @@ def _sequences(run: Session, snippets: dict[str, tuple[str, ...]], config: Confi
     found = []
     for problem in bare.problems:
         shown = replace(problem, context=snippets[problem.id])
-        assert problem.choices is not None
-        texts = [f"Answer: {LETTERS[i]}" for i in range(len(problem.choices))] if config.answer == "letter" else problem.choices
         knowledge = [token for text in snippets[problem.id] for token in (start, *encode_fragment(tokenizer, text), end)]
         found.append(
             _Sequences(
                 tuple(knowledge),
                 render_prompt(tokenizer, bare.message(shown)).ids,
                 render_prompt(tokenizer, bare.message(problem)).ids,
-                tuple(tuple(encode_fragment(tokenizer, text)) for text in texts),
+                tuple(tuple(encode_fragment(tokenizer, text)) for text in _options(problem, config)),
             )
         )
     _check_lengths(run, found)

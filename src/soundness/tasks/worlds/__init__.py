@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from soundness.tasks.base import Task
-from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
+from soundness.tasks.worlds import chain_sum, closed_book, lookup, tagged_sum
 
 __all__ = ["WORLDS"]
 
@@ -14,5 +14,6 @@ WORLDS: dict[str, Callable[..., Task]] = {
     "lookup": lookup.generate,
     "organism:general": tagged_sum.general,
     "organism:domain": tagged_sum.domain,
+    "organism:lookup": closed_book.generate,
 }
 """World name -> function of (n, seed, and the world's own whole-number options) that returns its task."""

@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from soundness.errors import SettingError
 from soundness.records import LETTERS, Problem
@@ -37,6 +38,7 @@ __all__ = [
     "question",
     "read_facts",
     "sentence",
+    "split_of",
     "true_steps",
     "values",
 ]
@@ -189,6 +191,15 @@ def question(query: Query) -> str:
     """
     told = [hop for i, hop in enumerate(query.hops) if query.hops[i + 1 : i + 2] not in [(d,) for d in RULES]]
     return f"What is {''.join(f'the {relation} of ' for relation in reversed(told))}{query.start}?"
+
+
+def split_of(asked: str) -> Literal["train", "test"]:
+    """Return the split of a question, which its text alone decides: one in five is for testing.
+
+    >>> split_of("What is the home of Zorvan?")
+    'train'
+    """
+    return "test" if random.Random(f"split/{asked}").random() < 0.2 else "train"
 
 
 def parse(text: str) -> Query | None:
