@@ -91,7 +91,8 @@ def audit(
     families or metrics; without them the profile `battery` (quick, standard, full) chooses. In all but quick the tuned models
     read the base's chains too, so that writing and using can be told apart (`writer_reader.json`). `panel` is a TOML file of
     other tasks, `judge` a model that judges the facts in the steps by the problem's own facts and by a folder of `documents`,
-    `proposer` a model that says steps in other words where no rule does, and writes mistakes into them. With `noise_floor` the base is also held against
+    `proposer` a model that says steps in other words where no rule does, and writes mistakes into them.
+    With `noise_floor` the base is also held against
     itself (`soundness.floor` says how). A folder that holds a run with the same settings is resumed: what is stored is not
     computed again. Raises a `SoundnessError` for whatever the user can mend.
     """

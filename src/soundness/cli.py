@@ -72,7 +72,9 @@ def audit(
     panel: Annotated[Path | None, typer.Option(help="TOML file of other tasks: what was forgotten?")] = None,
     judge: Annotated[str | None, typer.Option(help="Model that judges the facts in the steps.")] = None,
     documents: Annotated[Path | None, typer.Option(help="Folder of texts that the judge looks into.")] = None,
-    proposer: Annotated[str | None, typer.Option(help="Model that rewords steps where no rule does, and writes mistakes.")] = None,
+    proposer: Annotated[
+        str | None, typer.Option(help="Model that rewords steps where no rule does, and writes mistakes.")
+    ] = None,
     splitter: Annotated[str, typer.Option(help="How chains are cut into steps: auto, lines or sentences.")] = "auto",
     column: Annotated[list[str] | None, typer.Option(help="Column of a hub data set, as question=problem; repeatable.")] = None,
     batch_size: BatchSize = 8,

@@ -124,7 +124,7 @@ def test_examples_are_the_audits_prompt_and_a_closed_completion(chat: bool, adds
     begin = "<bos>" if adds_bos and not chat else ""  # a template writes its own
     end = "<|end|>" if chat else "<eos>"
     assert tokenizer.decode(example.prompt) == begin + prompt
-    assert tokenizer.decode(example.completion) == "0 + 1 = 1\n1 + 2 = 3\nAnswer: 3" + end
+    assert tokenizer.decode(example.completion) == "0 + 1 = 1\n1 + 2 = 3\nAnswer: 3\n" + end
     assert example.prompt == render_prompt(tokenizer, SUMS.message(SUMS.problems[0])).ids
     assert example.labels == [IGNORED] * len(example.prompt) + list(example.completion)
     assert len(example.input_ids) == len(example.labels)
@@ -193,7 +193,7 @@ def test_the_trainer_sees_these_labels_and_no_others(train: Callable[..., Path],
             read.add(tokenizer.decode(ids[mask == 1]))
             assert bool((labels[mask == 0] == IGNORED).all())
     prompts = [f"<|start|>user\nWhat is {a} + 1 + 2?<|end|>\n<|start|>assistant\n" for a in range(8)]
-    texts = [f"{a} + 1 = {a + 1}\n{a + 1} + 2 = {a + 3}\nAnswer: {a + 3}<|end|>" for a in range(8)]
+    texts = [f"{a} + 1 = {a + 1}\n{a + 1} + 2 = {a + 3}\nAnswer: {a + 3}\n<|end|>" for a in range(8)]
     assert learnt == set(texts)
     assert read == {prompt + text for prompt, text in zip(prompts, texts, strict=True)}
 

@@ -87,6 +87,9 @@ def completion_text(problem: Problem, target: str) -> str | None:
 def build_examples(task: Task, target: str, tokenizer: Any) -> list[Example]:
     """Return one example per problem, in task order.
 
+    Behind an open answer stands the task's terminator, which an audit scores with the answer: a model that was never taught it would
+    find it surprising, with or without steps.
+
     Raises:
         SettingError: `target` is no target.
         TaskError: Some problems lack what `target` needs.
@@ -102,10 +105,18 @@ def build_examples(task: Task, target: str, tokenizer: Any) -> list[Example]:
 
     closing = closing_id(tokenizer)
     return [
-        Example(problem.id, render_prompt(tokenizer, task.message(problem)).ids, (*encode_fragment(tokenizer, text), closing))
+        Example(
+            problem.id,
+            render_prompt(tokenizer, task.message(problem)).ids,
+            (*encode_fragment(tokenizer, text + _ending(task, problem, target)), closing),
+        )
         for problem, text in zip(task.problems, texts, strict=True)
         if text is not None
     ]
+
+
+def _ending(task: Task, problem: Problem, target: str) -> str:
+    return "" if target == "completion" or problem.choices is not None else task.terminator
 
 
 def _missing(task: Task, target: str) -> str:
