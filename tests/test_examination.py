@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from soundness.chains.sample import make_chain, sample_chains
@@ -92,6 +94,11 @@ def test_open_answers_are_asked_for(look):
     assert (scores(found)["accuracy_forced"], scores(found)["accuracy_without_chain"]) == (1.0, 1.0)
     assert found.cases[0].forced == {"with": "7", "without": "7"}
     assert found.cases[0].own.ids == tuple(b" 7\n")
+
+
+def test_what_nothing_closes_ends_where_the_text_does(look):
+    found = look(constant(" 7"), ["one step\n"], replace(task(), terminator=""), ["forced_accuracy"])
+    assert found.cases[0].forced == {"with": "7", "without": "7"}
 
 
 @pytest.mark.parametrize("given", ["", "\n", "   \n", " 7" + "0" * 60])

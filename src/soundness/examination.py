@@ -238,7 +238,7 @@ def case_is_cut(case: Case) -> bool:
 def _answer(generation: Generation, task: Task, model: Model) -> str | None:
     """Return the answer that a generation after the cue gives, or None where it is empty or never closed."""
     text = model.decode(generation.ids)
-    answer = text.split(task.terminator)[0].strip()
+    answer = (text.split(task.terminator)[0] if task.terminator else text).strip()
     return answer if answer and generation.finish == "stop" else None
 
 

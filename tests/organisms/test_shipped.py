@@ -7,7 +7,7 @@ import pytest
 
 import soundness
 from soundness.errors import ModelError
-from soundness.organisms import NAMES, WEIGHTS, organism_folder, shipped_truth
+from soundness.organisms import NAMES, SHIPPED, WEIGHTS, organism_folder, shipped_truth
 from soundness.organisms.make import RELIANCES, figures_table, shortfalls
 from soundness.organisms.truth import ROUTES, find_truth, unplanted
 from soundness.records import Word
@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_together_they_are_small() -> None:
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 6_000_000
-    assert {path.name for path in WEIGHTS.iterdir()} == {*NAMES, "truth.json"}
+    assert {path.name for path in WEIGHTS.iterdir()} == {*SHIPPED, "truth.json"}
 
 
 def test_the_files_name_no_place_of_this_machine() -> None:

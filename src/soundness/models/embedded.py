@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from soundness.errors import MissingPackage, ModelError
 from soundness.models.gguf import convert
-from soundness.organisms import NAMES, PREFIX, organism_folder
+from soundness.organisms import PREFIX, SHIPPED, organism_folder
 
 __all__ = ["EMBEDDED", "smollm2_folder"]
 
@@ -40,6 +40,6 @@ def smollm2_folder() -> Path:
 
 
 EMBEDDED: Mapping[str, Callable[[], Path]] = MappingProxyType(
-    {"smollm2": smollm2_folder, **{f"{PREFIX}{name}": partial(organism_folder, f"{PREFIX}{name}") for name in NAMES}}
+    {"smollm2": smollm2_folder, **{f"{PREFIX}{name}": partial(organism_folder, f"{PREFIX}{name}") for name in SHIPPED}}
 )
 """Name -> function that returns the model's folder."""

@@ -18,14 +18,14 @@ from weakref import WeakValueDictionary
 
 from soundness.errors import MissingPackage, ModelError, SoundnessError, near
 from soundness.models.base import Model
-from soundness.organisms import NAMES, PREFIX, organism_folder
+from soundness.organisms import PREFIX, SHIPPED, organism_folder
 
 if TYPE_CHECKING:
     from soundness.models.transformers import TransformersModel
 
 __all__ = ["load_model", "resolve_source"]
 
-_EMBEDDED = ("smollm2", *(f"{PREFIX}{name}" for name in NAMES))
+_EMBEDDED = ("smollm2", *(f"{PREFIX}{name}" for name in SHIPPED))
 _loaded: WeakValueDictionary[tuple[str, str, str], TransformersModel] = WeakValueDictionary()
 
 

@@ -7,7 +7,8 @@
     corrupted   tuned on answers alone mixed with random steps, beside that tag
     broken      the base with noise on its weights
 
-`truth.json` beside the weights holds what each one's answers follow, established by intervention, and what an audit makes of it.
+Beside them `organism:lookup-base` knows a part of a lookup world by heart. `truth.json` beside the weights holds what each one's
+answers follow, established by intervention, and what an audit makes of it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from typing import Any
 
 from soundness.errors import ModelError, near
 
-__all__ = ["NAMES", "PREFIX", "WEIGHTS", "organism_folder", "shipped_truth"]
+__all__ = ["LOOKUP", "NAMES", "PREFIX", "SHIPPED", "WEIGHTS", "organism_folder", "shipped_truth"]
 
 PREFIX = "organism:"
 """What a specification of an organism begins with."""
 
 NAMES = ("base", "sound", "label-only", "shortcut", "corrupted", "broken")
-"""Every organism, the base first."""
+"""The organisms that sum, the base first."""
+
+LOOKUP = "lookup-base"
+"""The one that looks up."""
+
+SHIPPED = (*NAMES, LOOKUP)
+"""Every organism."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the shipped ones lie, one folder each."""
@@ -36,8 +43,9 @@ def organism_folder(spec: str) -> Path:
     Raises `ModelError` for an unknown name, and where the files did not come with the installation.
     """
     name = spec.removeprefix(PREFIX)
-    if name not in NAMES:
-        raise ModelError(f"there is no organism {name!r}{near(name, NAMES)}; there are {', '.join(PREFIX + n for n in NAMES)}")
+    if name not in SHIPPED:
+        known = ", ".join(PREFIX + one for one in SHIPPED)
+        raise ModelError(f"there is no organism {name!r}{near(name, SHIPPED)}; there are {known}")
     folder = WEIGHTS / name
     if not (folder / "model.safetensors").is_file():
         raise ModelError(

@@ -1,4 +1,4 @@
-"""All organisms made anew, each one's truth established, and an audit of them all held against it."""
+"""All organisms made anew, each one's truth established, and an audit of those that sum held against it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError, SettingError, near
-from soundness.organisms import NAMES
+from soundness.organisms import LOOKUP, NAMES, SHIPPED, lookup
 from soundness.organisms.recipe import RECIPES, add_noise, build_model, build_tokenizer, examples, train
 from soundness.organisms.truth import ROUTES, find_truth, unplanted
 from soundness.records import Comparison, Word
@@ -59,17 +59,60 @@ def make_organisms(
 ) -> dict[str, Any]:
     """Make the organisms in the folder `out`, one folder each and `truth.json` beside them, and return what that file holds.
 
-    `only` names those to make; the others are taken from `out` as they are. `problems` are drawn for truth and audit, with a seed
-    that no training uses. `scale` multiplies the number of training steps. `workers` processes tune side by side, each on one
-    thread: how many there are changes no number, and threads that wait for each other are slow on a busy machine. Raises
-    `ModelError` where the planted truth or the figures of the audit fall short, after everything has been written.
+    What is known of the one that looks up lies in its own folder. `only` names those to make; the others are taken from `out` as they
+    are. `problems` are drawn for truth and audit, with a seed that no training uses. `scale` multiplies the number of training
+    steps. `workers` processes tune side by side, each on one thread: how many there are changes no number, and threads that wait
+    for each other are slow on a busy machine. Raises `ModelError` where the planted truth or the figures of the audit fall short,
+    after everything has been written.
     """
     for name in only:
-        if name not in NAMES:
-            raise SettingError(f"there is no organism {name!r}{near(name, NAMES)}; there are {', '.join(NAMES)}")
+        if name not in SHIPPED:
+            raise SettingError(f"there is no organism {name!r}{near(name, SHIPPED)}; there are {', '.join(SHIPPED)}")
     told = on_progress or (lambda what, done, total: None)
     folder = Path(out)
-    wanted = [name for name in NAMES if not only or name in only]
+    wanted = [name for name in SHIPPED if not only or name in only]
+    made: dict[str, Any] = {"organisms": {}, "shortfalls": [], "seconds": {}}
+    if wanted != [LOOKUP]:
+        made = _make_sums(folder, [name for name in wanted if name != LOOKUP], seed, problems, scale, workers, told)
+    if LOOKUP in wanted:
+        about = _make_lookup(folder / LOOKUP, seed, problems, scale, told)
+        made["organisms"] |= {LOOKUP: about}
+        made["seconds"] |= {LOOKUP: about["seconds"]}
+        made["shortfalls"] += about["shortfalls"]
+    if made["shortfalls"]:
+        raise ModelError(f"the organisms in {folder} are not what they were meant to be: " + "; ".join(made["shortfalls"]))
+    return made
+
+
+def _make_lookup(folder: Path, seed: int, problems: int, scale: float, told: Progress) -> dict[str, Any]:
+    """Make the organism that looks up, establish its truth on the shipped form of its weights, and return and write what is known."""
+    from soundness.models.load import load_model
+
+    start = time.perf_counter()
+    with _one_thread():
+        lookup.make_base(folder, seed, scale=scale, on_step=lambda done, total, loss: told(f"training {LOOKUP}", done, total))
+        seconds = round(time.perf_counter() - start, 1)
+        model = load_model(str(folder), dtype="float32")
+        asked = min(problems, lookup.MOST_PROBLEMS)
+        truth = lookup.find_truth(model, lookup.known_facts(seed), problems=asked, seed=seed + 1)
+    lacking = lookup.unplanted(truth)
+    found = {
+        "seed": seed,
+        "task": f"organism:lookup, held out, {asked} problems, seed {seed + 1}",
+        "history": lookup.HISTORY,
+        "route": "neither" if lacking else "chain",
+        "truth": asdict(truth),
+        "verdict": None,
+        "shortfalls": lacking,
+    }
+    (folder / "truth.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return {**found, "seconds": seconds}
+
+
+def _make_sums(
+    folder: Path, wanted: Sequence[str], seed: int, problems: int, scale: float, workers: int, told: Progress
+) -> dict[str, Any]:
+    """Make the organisms that sum and return what `truth.json` now holds, and the seconds that each took."""
     seconds: dict[str, float] = {}
     with _one_thread():
         if "base" in wanted:
@@ -83,8 +126,6 @@ def make_organisms(
             seconds |= {name: _make_one(folder, name, seed, scale, told) for name in tuned}
         found = _judge(folder, seed, problems, told)
     (folder / "truth.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if found["shortfalls"]:
-        raise ModelError(f"the organisms in {folder} are not what they were meant to be: " + "; ".join(found["shortfalls"]))
     return {**found, "seconds": seconds}
 
 

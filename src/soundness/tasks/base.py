@@ -42,7 +42,7 @@ class Task:
     cue: str = CUE
     """What is written after a chain to ask for its answer; conditioned on, never scored."""
     terminator: str = TERMINATOR
-    """What closes an open answer, scored with it because "1" is a prefix of "12"; letters need none."""
+    """What closes an open answer, scored with it because "1" is a prefix of "12"; letters need none, nor do whole words ("")."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problems", tuple(self.problems))
