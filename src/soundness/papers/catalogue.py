@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -73,9 +73,11 @@ class Result:
     versions: dict[str, str]
     """Package -> version."""
     seconds: list[float]
-    """Time each seed took."""
+    """Time each seed took, by the clock."""
     seeds: list[dict[str, Any]]
     """What `run` gave, seed by seed, with the seed under "seed"."""
+    processor_seconds: list[float | None] = field(default_factory=list)
+    """Processor time of each seed, on one thread: what the clock would show on a machine that does nothing else."""
 
     def text(self) -> str:
         """Return it as JSON, the same bytes for the same result."""

@@ -188,7 +188,11 @@ def _made(result: Result) -> Table:
     rows = [
         ("date", result.date),
         ("machine", result.machine),
-        ("time per seed", ", ".join(duration(one) for one in result.seconds)),
+        ("time per seed, by the clock", ", ".join(duration(one) for one in result.seconds)),
+        (
+            "processor time per seed",
+            ", ".join("not kept" if one is None else duration(one) for one in result.processor_seconds) or "not kept",
+        ),
         ("versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
         ("revision of the code", result.revision),
         *((f"data: {name}", held) for name, held in result.inputs.items()),

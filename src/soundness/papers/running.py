@@ -123,6 +123,7 @@ def _finish(module: Reproduction, sizes: Any, scale: str, seeds: int, folder: Pa
         machine=_machine(),
         versions={"python": platform.python_version(), **{package: metadata.version(package) for package in _present()}},
         seconds=[one["seconds"] for one in kept],
+        processor_seconds=[one.get("processor_seconds") for one in kept],
         seeds=[{"seed": seed, **one["found"]} for seed, one in enumerate(kept)],
     )
     _write(folder / "results.json", result.text())
@@ -135,7 +136,7 @@ def _run_seed(where: str, sizes: Any, seed: int, folder: Path, digest: str, told
     import torch
 
     module = cast("Reproduction", import_module(where))
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that figures do not depend on how many seeds run at once
     try:
@@ -151,6 +152,7 @@ def _run_seed(where: str, sizes: Any, seed: int, folder: Path, digest: str, told
     kept = {
         "settings": digest,
         "seconds": round(time.perf_counter() - start, 1),
+        "processor_seconds": round(time.process_time() - worked, 1),
         "date": datetime.now(UTC).date().isoformat(),
         "found": found,
     }
