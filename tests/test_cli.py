@@ -52,6 +52,25 @@ def test_an_audit_prints_table_verdict_and_where_it_is_kept(run, tmp_path):
     assert again == (0, out, ""), "resumed, it says the same"
 
 
+def test_the_table_is_short_and_the_run_shows_every_measure(run, tmp_path):
+    code, out, _ = run(
+        "audit",
+        "scripted:computes",
+        "scripted:ignores-chain",
+        "--task",
+        "chain-sum",
+        "--limit",
+        "10",
+        "--out",
+        tmp_path / "run",
+    )
+    assert code == 0
+    assert "info_gain_over_swap" in out and "infogain_ppl" not in out
+    assert f"more measures are in the run: soundness show {tmp_path / 'run'}" in " ".join(out.split())
+    code, out, _ = run("show", tmp_path / "run")
+    assert code == 0 and "infogain_ppl" in out and "more measures" not in out
+
+
 def test_what_could_not_be_scored_is_said_with_its_reason(run, tmp_path):
     code, out, _ = run(*audit(tmp_path, "--max-tokens", "30"))
     assert code == 0

@@ -127,7 +127,7 @@ def audit(
 
     with _progress(console, quiet) as told:
         run = run_audit(base, tuned, problems, out=out, noise_floor=noise_floor, on_progress=told, **options)
-    print_run(run, console)
+    print_run(run, console, every=metrics is not None)
 
 
 @app.command()
@@ -497,16 +497,22 @@ def report(
 @app.command("show")
 def show(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    problem: Annotated[str, typer.Argument(help="Id of a problem, as the report lists it.")],
+    problem: Annotated[
+        str | None, typer.Argument(help="Id of a problem, as the report lists it; all measures if left out.")
+    ] = None,
     by: Annotated[str, typer.Option(help="Who reads: self (each model its own chains) or base.")] = "self",
 ) -> None:
-    """Print the chains that every model wrote for one problem, each step with its information gain."""
+    """Print the chains that every model wrote for one problem, each step with its information gain; or every measure of a run."""
     from soundness.report.show import print_problem
+    from soundness.report.terminal import print_run
     from soundness.runs.folder import open_run
 
     if by not in ("self", "base"):
         raise SettingError(f"--by is {by!r}; use self or base")
-    print_problem(open_run(run), problem, _console(), reader=by)
+    if problem is None:
+        print_run(open_run(run), _console(), every=True)
+    else:
+        print_problem(open_run(run), problem, _console(), reader=by)
 
 
 @import_app.command("lm-eval")

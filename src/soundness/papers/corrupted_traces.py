@@ -91,8 +91,8 @@ SCALES: dict[str, Scale] = {
     ),
     "cpu-small": Scale(
         size=6,
-        problems=28_672,  # each seen once
-        num_steps=1_792,
+        problems=20_480,  # each seen once
+        num_steps=1_280,
         batch_size=16,
         layers=4,
         heads=4,

@@ -1,4 +1,4 @@
-"""Documentation that is made from the code: `python -m soundness.report.docs [FOLDER]` writes metrics.md, validation.md and papers/."""
+"""Documentation made from the code: `python -m soundness.report.docs [FOLDER]` writes metrics.md, validation.md and papers/."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from soundness.audit import Progress as Told
 from soundness.dry_run import Cost
 from soundness.metrics import METRICS
 from soundness.records import Comparison, Estimate, Verdict, Word
-from soundness.report.verdict import INFORMATION, RELIANCE
+from soundness.report.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
 from soundness.runs.folder import Run
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
@@ -33,6 +33,14 @@ __all__ = ["figure", "live_progress", "print_run", "spread"]
 _COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow"}
 _NOT_APPLICABLE = {"both: not a choice problem"}
 _WIDE = 160
+_BESIDE = "beside: "
+"""How the verdict marks what it tells and does not count."""
+_MAIN = {
+    *((metric, "self") for metric in ("info_gain", *INFORMATION, *RELIANCE, "ece")),
+    *((metric, "-") for metric in (ACCURACY, "length_tokens", "length_steps")),
+    *SHOWN_BESIDE,
+}
+"""(metric, scorer) of the lines that a reader needs first: what the verdict rests on and what is told beside it."""
 _READERS = {"base": "base reads", "tuned": "base's chains"}
 
 
@@ -83,19 +91,25 @@ def live_progress(console: Console) -> Iterator[Told]:
         yield told
 
 
-def print_run(run: Run, console: Console) -> None:
-    """Print the table of every comparison and the verdicts of `run`."""
+def print_run(run: Run, console: Console, *, every: bool = False) -> None:
+    """Print per tuned model the measures that its verdict rests on, or with `every` all that were taken, and the verdict."""
+    left_out: set[str] = set()
     for verdict in run.verdicts:
-        mine = [c for c in run.comparisons if c.tuned == verdict.tuned]
+        mine = [c for c in run.comparisons if c.tuned == verdict.tuned and (every or (c.metric, c.scorer) in _MAIN)]
+        mine = mine or [c for c in run.comparisons if c.tuned == verdict.tuned]  # none of the main ones was asked for
         console.print(_comparisons(mine, console.width))
         _print_missing(mine, console)
         console.print(_panel(verdict))
+        left_out |= {c.metric for c in run.comparisons if c.tuned == verdict.tuned} - {c.metric for c in mine}
     rows = run.document.get("estimates", [])
     for writer in dict.fromkeys(row["writer"] for row in rows):
         console.print(_estimates(writer, [row for row in rows if row["writer"] == writer]))
     for name, about in run.document.get("models", {}).items():
         for note in about.get("notes", []):
             console.print(f"note on {name}: {note}", style="yellow")
+    if left_out:
+        measures = "measure is" if len(left_out) == 1 else "measures are"
+        console.print(f"{len(left_out)} more {measures} in the run: soundness show {run.path}", style="dim")
     console.print(f"kept in {run.path}", style="dim")
 
 
@@ -153,7 +167,10 @@ def _print_missing(comparisons: Sequence[Comparison], console: Console) -> None:
 
 def _panel(verdict: Verdict) -> Panel:
     text = Text(f"{verdict.sentence}\n")
-    for title, lines in (("for it", verdict.evidence_for), ("against it", verdict.evidence_against)):
+    beside = [line for line in verdict.evidence_against if line.startswith(_BESIDE)]
+    against = [line for line in verdict.evidence_against if line not in beside]
+    beside = [line.removeprefix(_BESIDE) for line in beside]
+    for title, lines in (("for it", verdict.evidence_for), ("against it", against), ("beside it", beside)):
         if lines:
             text.append(f"\n{title}\n", style="bold")
             for line in lines:

@@ -57,8 +57,8 @@ OVER_SWAP = "info_gain_over_swap"
 OVER_SHUFFLE = "info_gain_over_shuffle"
 
 INFORMATION = (OVER_SWAP,)
-"""What the steps carry towards the answer beyond a null chain, nats. The gain over shuffled steps is shown beside and does not count:
-it is about their order, and two steps often lead to the answer in either (validation: it tells a dial of 0.3 from none less surely)."""
+"""What the steps carry towards the answer beyond a null chain, nats. The gain over shuffled steps is shown beside and does not
+count: it is about their order, and two steps often lead to the answer in either one."""
 
 RELIANCE = ("early_answering_share", "filler_reliance", "swap_reliance", "mistake_reliance")
 """How often the answer changes when the steps are cut, filled, exchanged or falsified, fractions 0..1."""
