@@ -53,7 +53,7 @@ class Scale:
     products: int = 3
     """How many of the operations are products; the base knows seven products in ten."""
     train_problems: int = 1000
-    test_problems: int = 50
+    test_problems: int = 40
     num_samples: int = 256
     """Samples per problem, and so the largest k."""
     max_tokens: int = 48
@@ -67,7 +67,7 @@ class Scale:
     rl_generations: int = 8
     """Completions per problem and step."""
     rl_rate: float = 3e-4
-    checkpoints: int = 3
+    checkpoints: int = 2
     """Copies of the reinforced model that are sampled, evenly spaced, the last one included."""
     sft_steps: int = 200
     sft_batch: int = 32
