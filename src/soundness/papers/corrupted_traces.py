@@ -91,14 +91,14 @@ SCALES: dict[str, Scale] = {
     ),
     "cpu-small": Scale(
         size=6,
-        problems=20_480,  # each seen once
-        num_steps=1_280,
+        problems=10_240,  # each seen once
+        num_steps=640,
         batch_size=16,
         layers=4,
         heads=4,
         width=64,
         learning_rate=3e-3,
-        test_problems=200,
+        test_problems=80,
     ),
     "paper": Scale(
         size=30,
