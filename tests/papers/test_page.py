@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -103,8 +104,6 @@ def test_documents_and_rows_come_from_what_is_shipped(made, toy, tmp_path, monke
 
 @pytest.mark.parametrize("name", REPRODUCTIONS)
 def test_the_documents_of_shipped_results_are_fresh(name):
-    from pathlib import Path
-
     docs = Path(__file__).parents[2] / "docs" / "papers"
     result = shipped(name)
     if result is None:
@@ -120,7 +119,14 @@ def test_the_documents_of_shipped_results_are_fresh(name):
 
 
 def test_the_index_is_fresh():
-    from pathlib import Path
-
     index = (Path(__file__).parents[2] / "docs" / "papers" / "README.md").read_text(encoding="utf-8")
     assert index == page.index(), "docs/papers/README.md is stale: run python -m soundness.report.docs docs"
+
+
+def test_the_readme_tells_what_became_of_every_claim() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for row in page.rows():
+        line = next(
+            line for line in readme.splitlines() if line.startswith(f"| [`{row['name']}`](docs/papers/{row['name']}.md)")
+        )
+        assert line.rstrip(" |").endswith(row["state"]), "the state in the README is that of the shipped result"
