@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -291,20 +292,43 @@ def rows() -> list[dict[str, Any]]:
                 "seeds": None if result is None else len(result.seeds),
                 "seconds": None if result is None else round(sum(result.seconds), 1),
                 "state": None if result is None else findings(paper, result)[1].value,
+                "parts": None if result is None else parts(findings(paper, result)[0]),
                 "date": None if result is None else result.date,
             }
         )
     return found
 
 
+def parts(found: Sequence[Finding]) -> str:
+    """Return how many parts of the claim came to what, and which premises do not hold, in words."""
+    states = Counter(one.state for one in found if one.expectation.role == "claim")
+    counted = [f"{states[state]} {word}" for state, word in _STATES.items() if states[state]]
+    open_premises = sum(one.expectation.role == "premise" and one.state is not State.CONFIRMED for one in found)
+    if open_premises:
+        counted.append(f"{open_premises} {'premise' if open_premises == 1 else 'premises'} not confirmed")
+    return ", ".join(counted)
+
+
+_STATES = {State.CONFIRMED: "confirmed", State.REFUTED: "refuted", State.NOT_REACHED: "undecided"}
+
+
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a row as texts: name, paper, claim, scale, time, state, date."""
+    """Return a row as texts, in the order of `HEAD`."""
     scale = "" if row["scale"] is None else f"{row['scale']}, {row['seeds']} seeds"
     time = "" if row["seconds"] is None else duration(row["seconds"])
-    return (row["name"], row["paper"], row["claim"], scale, time, row["state"] or "not run here", row["date"] or "")
+    return (
+        row["name"],
+        row["paper"],
+        row["claim"],
+        scale,
+        time,
+        row["state"] or "not run here",
+        row["parts"] or "",
+        row["date"] or "",
+    )
 
 
-HEAD = ("name", "paper", "claim", "scale", "time", "state at this scale", "date")
+HEAD = ("name", "paper", "claim", "scale", "time", "state at this scale", "parts of the claim", "date")
 
 
 def index() -> str:
@@ -318,8 +342,9 @@ def index() -> str:
         "# The papers, re-run small\n\n"
         "*Made by `python -m soundness.report.docs docs` from the results that come with the package.*\n\n"
         "Each claim with what became of it at the scale named, computed from intervals over seeds. A small result is a result about\n"
-        "small models; it neither proves nor disproves the paper at its own size. `soundness reproduce` prints this table,\n"
-        "`soundness reproduce NAME --scale cpu-small` runs one again.\n\n" + _grid(table) + "\n"
+        "small models; it neither proves nor disproves the paper at its own size. Three seeds make wide intervals, and `not\n"
+        "reached` is then the only honest word. Times are by the clock, other work on the machine included. `soundness\n"
+        "reproduce` prints this table, `soundness reproduce NAME --scale cpu-small` runs one again.\n\n" + _grid(table) + "\n"
     )
 
 

@@ -24,7 +24,7 @@ def print_list(console: Console) -> None:
     """Print every reproduction with the state of its shipped result."""
     table = Table(title="papers, re-run small", title_justify="left")
     for heading in HEAD:
-        table.add_column(heading, overflow="fold", ratio=4 if heading == "claim" else None)
+        table.add_column(heading, overflow="fold", ratio={"claim": 4, "parts of the claim": 2}.get(heading))
     for row in rows():
         table.add_row(*(Text(cell) for cell in cells(row)))
     console.print(table)
