@@ -12,7 +12,7 @@ from soundness.papers.running import reproduce
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", REPRODUCTIONS)
 def test_a_reproduction_runs_from_end_to_end(name: str, tmp_path: Path) -> None:
-    result = reproduce(name, "tiny", seeds=2, out=tmp_path)
+    result = reproduce(name, scale="tiny", seeds=2, out=tmp_path)
     folder = tmp_path / name / "tiny"
     assert read_result((folder / "results.json").read_text(encoding="utf-8")) == result
     assert result.seconds and len(result.seeds) == 2

@@ -34,7 +34,9 @@ class MistakeForms:
 
     name = "mistake_forms"
     scorers = ("self",)
-    cost = "up to six more spoiled chains; above temperature 0 up to two generations of half a chain; twice that with a proposer"
+    cost = (
+        "up to six more spoiled chains; above temperature 0 up to two generations of half a chain; twice that with a proposer"
+    )
     metrics = (
         Metric(
             "mistake_reliance_operand",

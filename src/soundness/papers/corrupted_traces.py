@@ -291,7 +291,11 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
                 replace_file(kept, partial(_write, _run_arm(arm, taught, scale, seed, folder)))
             trained[kind][arm] = json.loads(kept.read_text(encoding="utf-8"))
     told("arms", total, total)
-    return {"figures": _figures(trained[scale.trained_on[0]], scale.trained_on[0]), "trained": trained}
+    figures = _figures(trained[scale.trained_on[0]], scale.trained_on[0])
+    skipped = [
+        f"{name} has no value: no plan of the correct arm was valid." for name, value in figures.items() if value is None
+    ]
+    return {"figures": figures, "trained": trained, "skipped": skipped}
 
 
 def _write(found: Mapping[str, Any], path: Path) -> None:
