@@ -1,100 +1,146 @@
-"""What watching costs a training: the same supervised fine-tuning with the monitor at its defaults and without."""
+"""What watching costs a training: the same supervised fine-tuning with the monitor at its defaults and without, in turn."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import torch
 
 from soundness.tasks.base import load_task
-from soundness.training import sft
-from soundness.training.common import Settings
+from soundness.training.common import Settings, open_session
+from soundness.training.data import build_examples
 from soundness.training.monitor import SoundnessMonitor
+from soundness.training.sft import fit_examples
 
 BASE, TASK = "organism:base", "organism:domain"
 PANEL_SEED = 1
 """The panel is the training's domain, other problems."""
 
 TARGET = 0.05
-"""Most that looking may add, as a share of the training time."""
+"""Most that the monitor may add, as a share of the training without it."""
+
+BATCH_SIZE, STEPS, SHORT_STEPS = 16, 1300, 40
 
 
-class Costs(NamedTuple):
-    """One training with the monitor, and one without right before it."""
+class Timed(SoundnessMonitor):
+    """A monitor that says how long each of its looks made the processor work, the look at the base first."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.parts: list[float] = []
+
+    def on_train_begin(self, *given: Any, **others: Any) -> None:
+        """Look at the base."""
+        begun = time.process_time()
+        super().on_train_begin(*given, **others)
+        self.parts.append(time.process_time() - begun)
+
+    def on_step_end(self, *given: Any, **others: Any) -> None:
+        """Look where it is time to."""
+        begun, looks = time.process_time(), len(self.looks)
+        super().on_step_end(*given, **others)
+        if len(self.looks) > looks:
+            self.parts.append(time.process_time() - begun)
+
+
+class Pair(NamedTuple):
+    """One training without the monitor and one with it, right after each other, in seconds of processor time."""
 
     plain: float
-    """Seconds of the training without."""
     watched: float
-    """Seconds of the training with, all looks included."""
-    first: float
-    """Seconds of the look at the base, before the first step."""
-    during: float
-    """Seconds of the looks between the first step and the last."""
-    last: float
-    """Seconds of the look after the last step."""
-    num_during: int
-    """Looks between the first step and the last."""
+    parts: list[float]
+    """What the watched one spent in each look: at the base, in between, after the last step."""
 
     @property
-    def share(self) -> float:
-        """Return the looks during training as a share of the time of the training around them."""
-        return self.during / (self.watched - self.first - self.during - self.last)
+    def added(self) -> float:
+        """Return what the training with the monitor took longer, as a share of the one without: everything counted."""
+        return self.watched / self.plain - 1
 
     @property
-    def over_plain(self) -> float:
-        """Return what the monitor added to the plain training, as a share of it; without the first look and the last."""
-        return (self.watched - self.first - self.last) / self.plain - 1
+    def looking(self) -> float:
+        """Return what the monitor took, all looks included, as a share of the training around it."""
+        return sum(self.parts) / (self.watched - sum(self.parts))
 
 
 def train(out: Path, steps: int, monitor: SoundnessMonitor | None = None) -> float:
-    """Return the seconds of one training."""
-    settings = Settings(max_steps=steps, batch_size=16, adaptation="full", learning_rate=1e-4, dtype="float32", device="cpu")
-    folder = sft.train(BASE, load_task(TASK, limit=1000, seed=0), out=out, settings=settings, monitor=monitor)
-    return float(json.loads((folder / "training.json").read_text())["seconds"])
+    """Return the processor seconds of one training, from making the trainer to the saved weights."""
+    settings = Settings(
+        max_steps=steps, batch_size=BATCH_SIZE, adaptation="full", learning_rate=1e-4, dtype="float32", device="cpu"
+    )
+    task = load_task(TASK, limit=1000, seed=0)
+    with open_session("sft", BASE, task, out=out, settings=settings, monitor=monitor) as run:
+        examples = build_examples(task, "rationale", run.tokenizer)
+        begun = time.process_time()
+        fit_examples(run, examples)
+        return time.process_time() - begun
 
 
-def measure(steps: int = 400, rounds: int = 3) -> list[Costs]:
-    """Return the costs of each round; a short training warms up before the first."""
+def watch(out: Path, steps: int) -> tuple[float, list[float]]:
+    """Return the same of a training with the monitor, and the parts that are its own."""
+    monitor = Timed(None, load_task(TASK, limit=16, seed=PANEL_SEED))
+    return train(out, steps, monitor), monitor.parts
+
+
+def measure(steps: int, rounds: int) -> list[Pair]:
+    """Return one pair per round on one thread; who goes first alternates, and a short training with the monitor warms up."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     found = []
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        train(folder / "warm", 10)
-        for place in range(rounds):
-            plain = train(folder / f"plain-{place}", steps)
-            monitor = SoundnessMonitor(None, load_task(TASK, limit=16, seed=PANEL_SEED))
-            watched = train(folder / f"watched-{place}", steps, monitor)
-            assert monitor.reference is not None
-            *during, last = monitor.looks
-            seconds = sum(one.seconds for one in during)
-            found.append(Costs(plain, watched, monitor.reference.seconds, seconds, last.seconds, len(during)))
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            watch(folder / "warm", 10)
+            for place in range(rounds):
+                if place % 2:
+                    watched, parts = watch(folder / f"watched-{place}", steps)
+                    plain = train(folder / f"plain-{place}", steps)
+                else:
+                    plain = train(folder / f"plain-{place}", steps)
+                    watched, parts = watch(folder / f"watched-{place}", steps)
+                found.append(Pair(plain, watched, parts))
+    finally:
+        torch.set_num_threads(threads)
     return found
 
 
-def section(steps: int = 400) -> str:
+def spread(values: list[float]) -> str:
+    """Return the median and the ends of shares."""
+    return f"{statistics.median(values):.1%} ({min(values):.1%} to {max(values):.1%})"
+
+
+def section(steps: int = STEPS, rounds: int = 5) -> str:
     """Return the part on the monitor."""
-    rows = measure(steps)
-    share, added = (statistics.median(getattr(row, name) for row in rows) for name in ("share", "over_plain"))
-    reached = "reached" if share <= TARGET else "missed"
+    pairs = measure(steps, rounds)
+    short = measure(SHORT_STEPS, rounds)
+    added, looking = ([getattr(pair, name) for pair in pairs] for name in ("added", "looking"))
+    fixed = statistics.median(pair.parts[0] + pair.parts[-1] for pair in (*pairs, *short))
     table = [
-        f"| {row.plain:.2f} | {row.watched:.2f} | {row.first:.2f} | {row.num_during} | {row.during:.2f} | {row.last:.2f} "
-        f"| {row.share:.1%} | {row.over_plain:+.1%} |"
-        for row in rows
+        f"| {count:,} | {pair.plain:.2f} | {pair.watched:.2f} | {pair.parts[0]:.2f} | {len(pair.parts) - 2} | {sum(pair.parts[1:-1]):.2f} "
+        f"| {pair.parts[-1]:.2f} | {pair.looking:.1%} | {pair.added:+.1%} |"
+        for count, found in ((steps, pairs), (SHORT_STEPS, short))
+        for pair in found
     ]
+    reached = "reached" if statistics.median(added) <= TARGET else "missed"
     return "\n".join(
         [
             "## The monitor",
             "",
-            f"Supervised fine-tuning of `{BASE}` on `{TASK}`, all weights, {steps} steps of 16, with `SoundnessMonitor` at its defaults (16 problems, looks as",
-            "often as 5 % of the training time allow) and without. Looking: the looks between the first step and the last, beside the training around",
-            "them. Added: what the training with the monitor took longer than the one without, which holds the machine's own swings too. The look at the base",
-            "before the first step and the one after the last are taken once, however long the training is, and are in neither.",
+            f"Supervised fine-tuning of `{BASE}` on `{TASK}`, all weights, batches of {BATCH_SIZE}, one thread, without a monitor and with `SoundnessMonitor` at its",
+            "defaults (16 problems), in turn. Seconds of processor time, so that others on the machine count less, from making the trainer to saved weights.",
+            "Looking: everything the monitor does, all looks included, beside the training around it. Added: what the training with the monitor took longer",
+            "than the one without.",
             "",
-            "| without, s | with, s | first look, s | looks during | their time, s | last look, s | looking | added |",
-            "|---|---|---|---|---|---|---|---|",
+            "| steps | without, s | with, s | look at the base, s | looks in between | their time, s | last look, s | looking | added |",
+            "|---|---|---|---|---|---|---|---|---|",
             *table,
             "",
-            f"Medians: looking {share:.1%} ({reached}: at most {TARGET:.0%}), added {added:+.1%}.",
+            f"Median (ends) over the pairs of {steps:,} steps: looking {spread(looking)}, added {spread(added)} ({reached}: at most {TARGET:.0%}).",
+            f"The look at the base and the last one take {fixed:.2f} s together, however long the training is; for them to be {TARGET:.0%} of it, it has to take "
+            f"{fixed / TARGET:.0f} s.",
+            f"Over the pairs of {SHORT_STEPS} steps, which have no others, added {spread([pair.added for pair in short])}.",
         ]
     )

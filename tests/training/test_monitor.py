@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from soundness.errors import MetricError, SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
+from soundness.training import monitor as monitors
 from soundness.training import rlvr, sft
 from soundness.training.common import Settings
 from soundness.training.live import LiveModel
@@ -45,6 +47,8 @@ def test_values_stand_beside_the_loss(coin_model: Path, coin_task: Task, tmp_pat
     assert [one["step"] for one in note["monitor"]["looks"]] == [2, 4, 6]
     assert note["monitor"]["base"]["soundness/length"] > 10
     assert "beyond the noise" in note["monitor"]["words"]
+    assert watcher.reference is not None
+    assert note["monitor"]["seconds"] >= sum(one.seconds for one in (watcher.reference, *watcher.looks)) - 1e-3
 
 
 @pytest.mark.parametrize("adaptation", ["lora", "full", "bias"])
@@ -90,6 +94,108 @@ def test_what_counts_as_a_fall(coin_task: Task) -> None:
     assert watcher.fell(one(1.9)) == []  # beyond noise, not material
     assert watcher.fell(one(1.7, spread=5.0)) == []  # material, within noise
     assert watcher.fell(one(2.5)) == []
+
+
+class Clock:
+    """Time that passes where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def run_on(clock: Clock, watcher: SoundnessMonitor, module: Any, step_seconds: list[float], **start: int) -> list[int]:
+    """Train for as many steps as there are times; return the steps that were looked at."""
+    state = SimpleNamespace(global_step=start.get("from_step", 0), max_steps=start.get("from_step", 0) + len(step_seconds))
+    control = SimpleNamespace(should_log=False, should_training_stop=False)
+    tokenizer = SimpleNamespace(eos_token_id=0)
+    watcher.on_train_begin(None, state, control, model=module, processing_class=tokenizer)
+    for seconds in step_seconds:
+        clock.now += seconds
+        state.global_step += 1
+        watcher.on_step_end(None, state, control)
+    return [one.step for one in watcher.looks]
+
+
+@pytest.fixture
+def costly(coin_task: Task, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make a monitor whose looks take as long as said and whose intervals take 0.1 s, on a clock of its own."""
+
+    def make(look_seconds: float = 1.0, grown: float = 1.0, **options: Any) -> tuple[Clock, SoundnessMonitor]:
+        clock = Clock()
+        monkeypatch.setattr(monitors, "time", clock)
+        watcher = monitor(coin_task, **{"every": None, **options})
+        seconds = [look_seconds]
+
+        def look_at(model: Any, step: int) -> Look:
+            taken, seconds[0] = seconds[0], seconds[0] * grown
+            clock.now += taken
+            return Look(step, {"swap_reliance": {"a": 0.5}}, None, taken)
+
+        def fell(one: Look) -> list[str]:
+            clock.now += 0.1
+            return []
+
+        watcher._look_at = look_at  # type: ignore[method-assign]
+        watcher.fell = fell  # type: ignore[method-assign]
+        return clock, watcher
+
+    return make
+
+
+@pytest.fixture
+def module(coin_model: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(coin_model)
+
+
+@pytest.mark.parametrize(
+    "step_seconds",
+    [[1.0] * 1000, [0.1] * 10_000, [10.0] * 50 + [1.0] * 500, [1.0] * 500 + [10.0] * 50, [0.01] * 5 + [1.0] * 1000],
+    ids=["even", "short steps", "quicker later", "slower later", "slower at once"],
+)
+def test_by_default_all_it_does_takes_a_twentieth_of_the_training(costly: Any, module: Any, step_seconds: list[float]) -> None:
+    clock, watcher = costly()
+    looked_at = run_on(clock, watcher, module, step_seconds)
+    training = sum(step_seconds)
+    assert watcher.seconds == pytest.approx(clock.now - training)
+    assert 0.04 * training < watcher.seconds <= 0.05 * training
+    assert watcher.seconds == pytest.approx(1 + 1.1 * len(looked_at))
+    assert looked_at[-1] == len(step_seconds)
+
+
+def test_a_short_training_is_looked_at_before_and_after_only(costly: Any, module: Any) -> None:
+    clock, watcher = costly()
+    assert run_on(clock, watcher, module, [1.0] * 59) == [59]  # 1 s at the base, 1 s for each look: a second needs 60 s
+    clock, watcher = costly()
+    assert len(run_on(clock, watcher, module, [1.0] * 65)) == 2
+    assert watcher.seconds <= 0.05 * 65
+
+
+def test_looks_that_grow_longer_become_rarer(costly: Any, module: Any) -> None:
+    clock, watcher = costly(grown=1.1)
+    looked_at = run_on(clock, watcher, module, [1.0] * 2000)
+    assert len(looked_at) > 5
+    # What the last look takes beyond the one before it is known to nobody in time.
+    assert watcher.seconds <= 0.05 * 2000 + 0.21 * watcher.looks[-1].seconds
+
+
+def test_a_second_training_is_paid_for_anew(costly: Any, module: Any) -> None:
+    clock, watcher = costly()
+    first = run_on(clock, watcher, module, [1.0] * 500)
+    clock.now += 10_000
+    both = run_on(clock, watcher, module, [1.0] * 500)
+    assert watcher.seconds <= 0.05 * 500
+    assert len(both) in (2 * len(first), 2 * len(first) + 1)  # the base has been looked at
+
+
+@pytest.mark.parametrize(("every", "steps"), [(30, [120, 150, 155]), (None, [155])])
+def test_a_resumed_training_goes_on_where_it_was(costly: Any, module: Any, every: int | None, steps: list[int]) -> None:
+    clock, watcher = costly(every=every)
+    assert run_on(clock, watcher, module, [1.0] * 55, from_step=100) == steps
 
 
 def test_the_best_checkpoint_can_be_chosen_by_it(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:

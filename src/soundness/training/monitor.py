@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import TrainerCallback
 
 from soundness.chains.sample import sample_chains
@@ -29,7 +31,7 @@ from soundness.metrics.calibration import equal_width
 from soundness.models.base import Model
 from soundness.models.load import load_model
 from soundness.report.verdict import THRESHOLDS
-from soundness.statistics.paired import by_problem, compare, derive_seed
+from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
 from soundness.tasks.grading import same_answer
 from soundness.training.common import task_of
@@ -41,7 +43,7 @@ DEFAULT_METRICS = ("info_gain_over_swap", "swap_reliance", "filler_reliance")
 """What is read by default, beside accuracy and length."""
 
 _SHARE_OF_TIME = 0.05
-"""Share of the training time that looking may take where `every` is None."""
+"""Most that the monitor may take, as a share of the training around it, where `every` is None."""
 
 _WARM_UP_STEPS = 5
 """Steps after which the time of a step is known."""
@@ -139,7 +141,9 @@ class SoundnessMonitor(TrainerCallback):
     Args:
         base: What to hold the model against: a model, its specification, or None for the module as it is before the first step.
         panel: Problems to look at: a task, its specification, or a JSON Lines file.
-        every: Optimiser steps between two looks; None for as often as costs at most 5 % of the training time.
+        every: Optimiser steps between two looks; None for as often as costs at most 5 % of the training time, all that the
+            monitor does included. The look at the base and the one after the last step are always taken: a training shorter than
+            20 times both has no others, and pays more than 5 % for these two. Looks for evaluations are taken whatever they cost.
         metrics: Metrics or families to read.
         limit: Use the first so many problems of the panel.
         max_tokens: Longest chain.
@@ -186,12 +190,16 @@ class SoundnessMonitor(TrainerCallback):
         self.looks: list[Look] = []
         self.reference: Look | None = None
         self.lost: list[str] = []
+        self.seconds = 0.0
+        """Taken by the monitor in this training so far, the look at the base included."""
         self._model: LiveModel | None = None
         self._waiting: dict[str, float] = {}
-        self._next = every
         self._known: dict[str, float] = {}
         self._lost_in_a_row = 0
         self._begun = 0.0
+        self._first = 0
+        self._next = 0
+        self._cost = 0.0
 
     # --- what a trainer calls -----------------------------------------------------------------------------------------
 
@@ -208,27 +216,28 @@ class SoundnessMonitor(TrainerCallback):
         if tokenizer is None:
             raise SettingError("the monitor got no tokenizer from the trainer: pass tokenizer=")
         self._model = LiveModel(model, tokenizer)
-        if self.reference is None:
-            base: Model = self._model
-            if isinstance(self.base, str):
-                base = load_model(self.base)
-            elif self.base is not None:
-                base = self.base
-            self.reference = _shared(lambda: self._look_at(base, 0))
-            self._check(self.reference)
-        self._begun = time.perf_counter()
+        self._begun, self._first, self.seconds = time.perf_counter(), state.global_step, 0.0
+        self._next = self._first + _WARM_UP_STEPS if self.every is None else self._multiple(self._first)
+        with self._counted():
+            if self.reference is None:
+                self.reference = _shared(lambda: self._look_at(self._base(), 0))
+                self._check(self.reference)
+            self._cost = self.reference.seconds
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Look where it is time to, and have the trainer log what was found at this very step."""
         done = state.global_step
-        if self.every is None and self._next is None and done >= _WARM_UP_STEPS:
-            self._next = self._plan(done)
-        if done == state.max_steps or (self._next is not None and done >= self._next):
-            self._take(done)
-            control.should_log = True
-            self._next = done + self.every if self.every is not None else self._plan(done)
-            if self.stop_when_lost and self._lost_in_a_row >= self.patience:
-                control.should_training_stop = True
+        if done < self._next and done != state.max_steps:
+            return
+        if self.every is None and done != state.max_steps:
+            self._next = self._affordable(done)
+            if done < self._next:
+                return
+        self._take(done)
+        control.should_log = True
+        self._next = done + 1 if self.every is None else self._multiple(done)
+        if self.stop_when_lost and self._lost_in_a_row >= self.patience:
+            control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **others: Any) -> None:
         """Add what was found to what is logged."""
@@ -277,11 +286,13 @@ class SoundnessMonitor(TrainerCallback):
             information = name == "info_gain_over_swap"
             if not information and not name.endswith("_reliance"):
                 continue
-            before, now = self.reference.values.get(name, {}), one.values[name]
-            paired = compare(before, now, seed=derive_seed(self.sampling.seed, name), resamples=999)
-            difference, level = paired.difference, paired.base.value
-            if difference.value is None or difference.high is None or level is None:
+            before = {key: value for key, value in self.reference.values.get(name, {}).items() if value is not None}
+            now = {key: value for key, value in one.values[name].items() if value is not None and key in before}
+            changes = {key: value - before[key] for key, value in now.items()}
+            difference = estimate(changes, seed=derive_seed(self.sampling.seed, name), resamples=999)
+            if difference.value is None or difference.high is None:
                 continue
+            level = math.fsum(before[key] for key in now) / len(now)
             material = THRESHOLDS.information_drop * abs(level) if information else THRESHOLDS.reliance_drop
             if difference.high < 0 and -difference.value >= material:
                 found.append(name)
@@ -295,7 +306,7 @@ class SoundnessMonitor(TrainerCallback):
             "num_problems": len(self.panel.problems),
             "base": self.values(self.reference),
             "looks": [{"step": one.step, **self.values(one)} for one in self.looks],
-            "seconds": round(sum(one.seconds for one in self.looks), 3),
+            "seconds": round(self.seconds, 3),
             "lost": self.lost,
             "words": self.words(),
         }
@@ -315,11 +326,32 @@ class SoundnessMonitor(TrainerCallback):
 
     def _take(self, step: int) -> None:
         assert self._model is not None
-        model = self._model
-        self.looks.append(_shared(lambda: self._look_at(model, step)))
-        self.lost = self.fell(self.looks[-1])
-        self._lost_in_a_row = self._lost_in_a_row + 1 if self.lost else 0
-        self._waiting = self.values(self.looks[-1])
+        model, before = self._model, self.seconds
+        with self._counted():
+            self.looks.append(_shared(lambda: self._look_at(model, step)))
+            self.lost = self.fell(self.looks[-1])
+            self._lost_in_a_row = self._lost_in_a_row + 1 if self.lost else 0
+            self._waiting = self.values(self.looks[-1])
+        self._cost = self.seconds - before
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Add the time of what is done inside to the monitor's own."""
+        assert self._model is not None
+        if self._model.device.type == "cuda":  # what the training still has queued is not the monitor's
+            torch.cuda.synchronize(self._model.device)
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - begun
+
+    def _base(self) -> Model:
+        """Return what the module is held against."""
+        if isinstance(self.base, str):
+            return load_model(self.base)
+        assert self._model is not None
+        return self._model if self.base is None else self.base
 
     def _look_at(self, model: Model, step: int) -> Look:
         return look(model, self.panel, self.metrics, sampling=self.sampling, batch_size=self.batch_size, step=step)
@@ -329,14 +361,23 @@ class SoundnessMonitor(TrainerCallback):
         if not any(value is not None for values in first.values.values() for value in values.values()):
             raise MetricError(f"no metric could be scored on the panel {self.panel.name}: choose other problems or metrics")
 
-    def _plan(self, done: int) -> int:
-        """Return the step of the next look: when looking will have cost at most its share of the time."""
-        assert self.reference is not None
-        looking = sum(one.seconds for one in self.looks)
-        training = max(time.perf_counter() - self._begun - looking, 1e-9)
-        cost = (self.looks[-1] if self.looks else self.reference).seconds
-        planned: int = _shared(lambda: math.ceil((looking + cost) / _SHARE_OF_TIME / (training / done)))
-        return max(planned, done + 1)
+    def _multiple(self, done: int) -> int:
+        """Return the next multiple of `every`."""
+        assert self.every is not None
+        return (done // self.every + 1) * self.every
+
+    def _affordable(self, done: int) -> int:
+        """Return the step to wait for before a look: `done` where this training has paid for one now and the last one."""
+
+        def wait() -> int:
+            training = max(time.perf_counter() - self._begun - self.seconds, 1e-9)
+            needed = (self.seconds + 2 * self._cost) / _SHARE_OF_TIME
+            steps = done - self._first
+            # Steps take longer or shorter later on: no further ahead than has been seen.
+            return done + min(math.ceil(steps * max(needed / training - 1, 0)), steps)
+
+        planned: int = _shared(wait)
+        return planned
 
 
 def _figure(value: float | None) -> str:
