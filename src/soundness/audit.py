@@ -36,7 +36,7 @@ from soundness.records import Chain, Comparison, Estimate, Prompt, Score
 from soundness.report.verdict import judge as verdict_on
 from soundness.runs.folder import GROWING, Run
 from soundness.runs.recorded import Recorded
-from soundness.runs.tables import CaseRow, EditRow, ReadingRow, replace_file
+from soundness.runs.tables import CaseRow, EditRow, ReadingRow, write_text
 from soundness.statistics.corrections import adjust
 from soundness.statistics.noise import floor_rows
 from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
@@ -201,9 +201,9 @@ def audit(
             if others:
                 tables["panel"] = panel_table(scores, others, names[0], names[1:], seed=seed)
             if "writer_reader" in tables:
-                _write_lines(run.path / WRITER_READER_FILE, [json.dumps(tables["writer_reader"], indent=2, sort_keys=True)])
+                write_text(run.path / WRITER_READER_FILE, json.dumps(tables["writer_reader"], indent=2, sort_keys=True) + "\n")
             if any(case.judgements for mine in own_cases.values() for case in mine):
-                _write_lines(run.path / JUDGEMENTS_FILE, _judgements(own_cases))
+                write_text(run.path / JUDGEMENTS_FILE, "".join(f"{line}\n" for line in _judgements(own_cases)))
         run.write_results(
             comparisons,
             verdicts,
@@ -445,15 +445,6 @@ def _judgements(cases: Mapping[str, Sequence[Case]]) -> list[str]:
                 }
                 lines.append(json.dumps(row, sort_keys=True))
     return lines
-
-
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    text = "\n".join(lines) + "\n"
-    replace_file(path, lambda part: _put(part, text))
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _sample(

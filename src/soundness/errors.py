@@ -43,6 +43,10 @@ class ModelError(SoundnessError):
     """A model cannot be found, loaded or trusted."""
 
 
+class DivergedError(ModelError):
+    """The loss of a training stopped being a number."""
+
+
 class RunError(SoundnessError):
     """A run folder is locked, damaged or belongs to other settings."""
 

@@ -18,10 +18,8 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -34,6 +32,7 @@ from soundness.examination import Sampling, examine
 from soundness.metrics import METRICS, choose
 from soundness.models.base import Model
 from soundness.models.scripted import load_scripted
+from soundness.processes import process_pool
 from soundness.records import Comparison, Generation, Probe, Reading, Score, Word
 from soundness.report.verdict import ACCURACY, INFORMATION, RELIANCE, judge
 from soundness.runs.recorded import Recorded
@@ -213,8 +212,7 @@ def _map(
             told(done, len(items))
             yield work(item)
     else:
-        # Not forked: a fork in the middle of a progress display's thread can hang.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with process_pool(workers) as pool:
             for done, found in enumerate(pool.map(work, items, chunksize=max(1, len(items) // (workers * 8)))):
                 told(done + 1, len(items))
                 yield found

@@ -22,7 +22,9 @@ from soundness.runs.tables import (
     _values,
     read_rows,
     replace_file,
+    write_bytes,
     write_table,
+    write_text,
 )
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -190,3 +192,23 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
         replace_file(path, half)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["scores.parquet"]
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "note.txt"
+    write_text(path, "ä\r\nb\n")
+    assert path.read_bytes() == b"\xc3\xa4\r\nb\n"
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "whole \ud800")
+    write_bytes(path, b"\x00new")
+    whole = Path.write_bytes
+
+    def half(self: Path, content: bytes) -> int:
+        whole(self, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(RunError, match=r"note\.txt cannot be written \(No space left on device\)"):
+        write_text(path, "another text")
+    assert path.read_bytes() == b"\x00new"
+    assert [one.name for one in tmp_path.iterdir()] == ["note.txt"]

@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from soundness.errors import TaskError
+from soundness.errors import RunError, SettingError, TaskError
+from soundness.records import Generation
 from soundness.tasks.base import Task, load_task
 from soundness.training import cft, curriculum
 from soundness.training.cft import Config, critiques_of
 from soundness.training.common import Settings
+from soundness.training.critic import verdict_of, with_verdict
+from soundness.training.methods import train_once
 from soundness.training.spoiled import critique, first_difference, spoil
 
 SETTINGS = Settings(batch_size=4, max_steps=6, learning_rate=1e-2, device="cpu", lora_rank=4, max_length=None)
+HEADS, TAILS = "0 + 1 = 1\nAnswer: 1", "0 + 0 = 0\nAnswer: 0"
 SUMS = load_task("chain-sum:operators=2", limit=6)
 
 
@@ -63,6 +68,166 @@ def test_critiques_are_learned(tiny: Any, tmp_path: Path, baseline: Any) -> None
     note = record(out)
     assert note["num_examples"] == 6
     assert note["losses"][-1] < note["losses"][0]
+
+
+# Critiques written by a model
+
+
+class Critic:
+    """Writes what `says` answers to a question, for as many tokens as it may."""
+
+    def __init__(self, model: Any, says: Callable[[str], str]) -> None:
+        self.model, self.says = model, says
+        self.name, self.module = "critic", model.module
+        self.encode, self.decode, self.render = model.encode, model.decode, model.render
+
+    def generate(self, prefixes: Any, *, max_tokens: int, until: str | None = None) -> list[Generation]:
+        assert until == "[END]"
+        found = []
+        for ids in prefixes:
+            written = self.model.encode(self.says(self.decode(ids)))
+            found.append(Generation(tuple(written[:max_tokens]), "stop" if len(written) <= max_tokens else "length"))
+        return found
+
+
+@pytest.fixture
+def critic(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], str]], None]:
+    def use(says: Callable[[str], str]) -> None:
+        made = Critic(tiny.load("llama"), says)
+        monkeypatch.setattr("soundness.models.load.load_model", lambda spec, **_: made)
+
+    return use
+
+
+def lines(file: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Step 1 is fine.\nConclusion: right [END]", True),
+        ("Conclusion: wrong [END]", False),
+        ("Both steps hold.\n\n**Conclusion: correct**", True),
+        ("- conclusion -- INCORRECT, since 3 + 4 = 7", False),
+        ("Conclusion: 'right' or 'wrong'", None),
+        ("Conclusion: right / wrong", None),
+        ("Conclusion: not right", None),
+        ("Conclusion: rightly so", None),
+        ("I end with 'Conclusion: right [END]'", None),  # the instruction, repeated
+        ("Conclusion: right\nConclusion: wrong", None),
+        ("Conclusion: right\nagain\nConclusion: right", True),
+        ("In conclusion, nothing.", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_is_one_word_on_a_line_of_its_own(text: str, verdict: bool | None) -> None:
+    assert verdict_of(text) is verdict
+
+
+def test_verdicts_are_dealt_without_losing_the_critique() -> None:
+    assert with_verdict("Step 2 is wrong.\nConclusion: wrong, sadly. [END] And more", True) == (
+        "Step 2 is wrong.\nConclusion: right [END]"
+    )
+    assert with_verdict("Nothing was concluded.", False) == "Nothing was concluded.\nConclusion: wrong [END]"
+    assert with_verdict("Conclusion: right", False) == "Conclusion: wrong [END]"
+
+
+def test_what_a_model_wrote_is_kept_up_to_its_verdict_and_the_rest_is_counted(tiny: Any, tmp_path: Path, critic: Any) -> None:
+    task = replace(SUMS, problems=load_task("chain-sum:operators=2", limit=5).problems)
+    replies = iter(
+        [
+            "Step 1 is right.\n**Conclusion: correct.** [END]",
+            "The answer is 5.",
+            "Conclusion: right\nConclusion: wrong",
+            "On and on. " * 20,
+            "x" * 140 + "\nConclusion: wrong [END]",
+        ]
+    )
+    critic(lambda question: next(replies))
+    settings = replace(SETTINGS, max_steps=1, max_length=360)
+    config = Config(critiques="critic", max_tokens=180, share_right=1.0)
+    out = cft.train(str(tiny.folder("llama")), task, out=tmp_path / "out", config=config, settings=settings)
+    note = record(out)
+    assert (note["num_examples"], note["critiques_kept"]) == (1, 1)
+    assert note["critiques_dropped"] == {"critique cut off": 1, "longer than 360 tokens": 1, "no verdict": 2}
+    assert (note["share_right"], note["share_without_verdict"], note["share_verdicts_true"]) == (1, 0, 1)
+    (kept,) = lines(out / "critiques.jsonl")
+    assert kept["critique"] == "Step 1 is right.\nConclusion: right [END]"
+    assert [one["why"] for one in lines(out / "critiques-dropped.jsonl")][0] == "no verdict"
+    again = critiques_of(task, Config(critiques=str(out / "critiques.jsonl")), seed=0)
+    assert [(one.problem.id, one.text) for one in again] == [(kept["id"], kept["critique"])]
+
+
+def test_a_critic_without_a_verdict_is_an_error_that_shows_its_words(tiny: Any, tmp_path: Path, coin_task: Task) -> None:
+    def run(words: str, task: Task = SUMS, error: Any = TaskError, **options: Any) -> None:
+        with pytest.raises(error, match=words):
+            config = Config(**{"critiques": base, "max_tokens": 20, **options})
+            cft.train(base, task, out=tmp_path / "out", config=config, settings=SETTINGS)
+        assert list(tmp_path.iterdir()) == []
+
+    base = str(tiny.folder("llama"))
+    run(r"none of the 6 critiques by .*llama-0 can be used \(critique cut off; the first: '.+'\): use another model")
+    run("reads 2048 tokens, and the longest prompt .* use max_tokens=", error=SettingError, max_tokens=2000)
+    run("no solution for .*: the problem '.*' belongs to no world .* With solver=model the model that is tuned", coin_task)
+    run("solutions by the model itself are judged by a model", error=SettingError, solver="model", critiques="exact")
+    run("solutions and max_tokens must be at least 1", error=SettingError, max_tokens=0)
+
+
+def test_solutions_by_the_model_that_is_tuned(coin_model: Path, coin_task: Task, tmp_path: Path, critic: Any) -> None:
+    asked: list[str] = []
+
+    def says(question: str) -> str:
+        asked.append(question)
+        return f"Conclusion: {'right' if 'Answer: 1' in question else 'wrong'} [END]"
+
+    critic(says)
+    config = Config(critiques="critic", solver="model", solutions=3, max_tokens=40)
+    out = cft.train(str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=SETTINGS)
+    note, kept = record(out), lines(out / "critiques.jsonl")
+    assert note["critiques_kept"] + sum(note["critiques_dropped"].values()) == 3 * len(coin_task.problems)
+    assert {one["solution"] for one in kept} >= {HEADS, TAILS}
+    assert all(one["solution"] in question for one, question in zip(kept, asked, strict=True))
+    assert note["share_verdicts_true"] == 6 / 8  # it is right about those whose answer is 1
+    asked.clear()
+    again = cft.train(str(coin_model), coin_task, out=tmp_path / "again", config=config, settings=SETTINGS)
+    assert lines(again / "critiques.jsonl") == kept
+
+
+def test_a_critic_is_not_asked_twice(tiny: Any, tmp_path: Path, critic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    critic(lambda question: f"I looked at {len(question)} letters.\nConclusion: wrong [END]")
+    base, config = str(tiny.folder("llama")), Config(critiques="critic", max_tokens=80, shuffled_verdicts=True)
+    settings = replace(SETTINGS, save_every=2)
+    whole = cft.train(base, SUMS, out=tmp_path / "whole", config=config, settings=settings)
+
+    def kill(step: Any) -> None:
+        if step.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cft.train(base, SUMS, out=tmp_path / "out", config=config, settings=settings, on_progress=kill)
+    monkeypatch.setattr("soundness.models.load.load_model", lambda *_, **__: pytest.fail("loaded again"))
+    out = cft.train(base, SUMS, out=tmp_path / "out", config=config, settings=settings)
+    assert record(out)["resumed_from_step"] == 2
+    assert record(out)["losses"] == record(whole)["losses"]
+    assert {name: record(out)[name] for name in ("critiques_kept", "share_right", "share_verdicts_true")} == {
+        name: record(whole)[name] for name in ("critiques_kept", "share_right", "share_verdicts_true")
+    }
+
+
+def test_a_model_that_learned_to_judge_is_a_critic(tiny: Any, tmp_path: Path) -> None:
+    base = str(tiny.folder("llama", tokenizer=tiny.byte_tokenizer(chat=True), name="llama-chat"))
+    task = replace(SUMS, problems=SUMS.problems[:1])
+    config = Config(correction=False, problems="one", solutions=2)
+    exact = critiques_of(task, config, seed=0)
+    assert {one.text.split()[-2] for one in exact} == {"right", "wrong"}
+    settings = replace(SETTINGS, adaptation="full", max_steps=80, batch_size=2, learning_rate=1e-2)
+    judge = cft.train(base, task, out=tmp_path / "judge", config=config, settings=settings)
+    assert record(judge)["losses"][-1] < 0.05
+    asked = replace(config, critiques=str(judge), max_tokens=100)
+    out = cft.train(base, task, out=tmp_path / "out", config=asked, settings=SETTINGS)
+    assert [one["critique"] for one in lines(out / "critiques.jsonl")] == [one.text for one in exact]
+    assert record(out)["share_verdicts_true"] == 1
 
 
 # Curriculum
@@ -144,3 +309,8 @@ def test_a_curriculum_is_learned_in_order(tiny: Any, tmp_path: Path) -> None:
     note = record(out)
     assert note["stages"] == {"1": 8, "2": 8}
     assert note["losses"][-1] < note["losses"][0]
+    # Its questions are its own, and what was asked for is still known.
+    again = {"out": out, "config": config, "settings": replace(SETTINGS, epochs=2, max_steps=None)}
+    assert train_once("curriculum", str(base), "lookup", **again) == out
+    with pytest.raises(RunError, match="another task"):
+        train_once("curriculum", str(base), "chain-sum", **again)

@@ -13,8 +13,8 @@ from soundness.models.load import load_model
 from soundness.records import Probe
 from soundness.tasks.base import Task
 from soundness.training import sft
-from soundness.training.common import Settings
-from soundness.training.methods import METHODS, about, dry_run, load_method, parse_options, read_config, train
+from soundness.training.common import Settings, copies
+from soundness.training.methods import METHODS, about, dry_run, load_method, parse_options, read_config, train, train_once
 
 SETTINGS = Settings(batch_size=8, max_steps=4, learning_rate=1e-2, device="cpu", lora_rank=4)
 
@@ -130,6 +130,49 @@ def test_copies_are_kept_on_the_way(coin_model: Path, coin_task: Task, tmp_path:
     out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, keep_every=2))
     prints = [load_model(str(one), device="cpu").fingerprint for one in (out / "steps" / "2", out / "steps" / "4", out)]
     assert prints[0] != prints[1] == prints[2]
+    assert copies(out) == {2: out / "steps" / "2", 4: out}
+
+
+def test_copies_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    for i in range(1, 31):
+        (tmp_path / "steps" / str(7 * i % 31)).mkdir(parents=True)
+    with pytest.raises(RunError, match=r"holds no training result .training.json is missing.: train into it first"):
+        copies(tmp_path)
+    (tmp_path / "training.json").write_text('{"num_steps": 30}')
+    kept = [(step, tmp_path / "steps" / str(step)) for step in range(1, 30)]
+    assert list(copies(tmp_path).items()) == [*kept, (30, tmp_path)]
+
+
+def test_what_is_trained_is_not_trained_again(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def again(method: str = "sft", task: Task = coin_task, target: str = "label", **changed: Any) -> Path:
+        return train_once(
+            method,
+            str(coin_model),
+            task,
+            out=tmp_path / "out",
+            config={"target": target} if method == "sft" else None,
+            settings=replace(SETTINGS, **changed),
+            on_progress=lambda step: steps.append(step.step),
+        )
+
+    first = again()
+    assert again(report_to="tensorboard") == first == tmp_path / "out"
+    assert steps == [1, 2, 3, 4]
+    fewer = replace(coin_task, problems=coin_task.problems[:4])
+    for changed, words in (
+        ({"max_steps": 6}, "max_steps"),
+        ({"learning_rate": 1e-3, "seed": 1}, "learning_rate, seed"),
+        ({"target": "rationale"}, "target"),
+        ({"task": fewer}, "task"),
+        ({"method": "cpt"}, "method"),
+    ):
+        with pytest.raises(RunError, match=f"holds a training with another .*{words}.*: choose another folder"):
+            again(**changed)
+    assert steps == [1, 2, 3, 4]
+    with pytest.raises(RunError, match="already holds a training result"):
+        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS)
 
 
 def test_a_dry_run_keeps_nothing(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:

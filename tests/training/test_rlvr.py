@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from soundness.errors import ModelError, RunError, SettingError, TaskError
+from soundness.errors import MissingPackage, ModelError, RunError, SettingError, TaskError
+from soundness.models.transformers import render_prompt
 from soundness.tasks.base import Task
-from soundness.training import gain, rlvr
+from soundness.training import common, gain, rlvr
 from soundness.training.common import Settings, TrainingStep
+from soundness.training.live import LiveModel
 from soundness.training.policy import Policy, cut, hacking_words
 
+HEADS, TAILS = "0 + 1 = 1\nAnswer: 1", "0 + 0 = 0\nAnswer: 0"
 SETTINGS = Settings(batch_size=16, max_steps=6, learning_rate=1e-2, device="cpu", lora_rank=4)
 POLICY = Policy(num_generations=8, max_tokens=24, preflight=2)
 
@@ -62,6 +67,27 @@ def test_gain_pays_for_steps_that_tell_the_base(coin_model: Path, coin_task: Tas
     config = gain.Config(strength=0.5, policy=POLICY)
     out = gain.train(str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=settings)
     assert record(out)["history"][0]["gain/missing"] < 1
+
+
+def test_another_model_can_read_for_gain(coin_model: Path, coin_task: Task, tmp_path: Path, tiny: Any) -> None:
+    settings = replace(SETTINGS, max_steps=1)
+    random_weights = tiny.folder("llama", tokenizer=tiny.byte_tokenizer(chat=True), name="llama-chat")
+    means = []
+    for name, reader in (("own", ""), ("same", str(coin_model)), ("random", str(random_weights))):
+        config = gain.Config(policy=POLICY, reader=reader)
+        out = gain.train(str(coin_model), coin_task, out=tmp_path / name, config=config, settings=settings)
+        means.append(record(out)["history"][0]["gain/mean"])
+    own, same, random = means
+    assert own == pytest.approx(same, abs=1e-4)
+    assert abs(random - own) > 1e-2
+    for reader, words in (
+        (str(tiny.folder("llama")), "has other tokens than the model that is trained"),
+        ("smolm2", "smollm2"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            config = gain.Config(policy=POLICY, reader=reader)
+            gain.train(str(coin_model), coin_task, out=tmp_path / "refused", config=config, settings=settings)
+    assert not (tmp_path / "refused").exists()
 
 
 def test_gains_know_who_tells(coin_model: Path, coin_task: Task) -> None:
@@ -120,6 +146,95 @@ def test_accumulating_changes_nothing(coin_model: Path, coin_task: Task, tmp_pat
     found, wanted = record(out)["history"][0], record(plain)["history"][0]
     assert found["reward"] == wanted["reward"]
     assert found["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-3)
+
+
+# vLLM
+
+
+class Engine:
+    """Stands in for TRL's vLLM engine: writes the two worked answers in turn and remembers what it was told."""
+
+    made: Engine
+    stop = 1
+
+    def __init__(self, model: Any, accelerator: Any, processing_class: Any, **options: Any) -> None:
+        Engine.made = self
+        self.options, self.tokenizer = options, processing_class
+        self.asked: list[list[int]] = []
+        self.synced = 0
+
+    def sync_weights(self) -> None:
+        self.synced += 1
+
+    def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
+        self.asked += prompts
+        texts = [(HEADS, TAILS)[i % 2] for i in range(len(prompts))]
+        ids = [[*self.tokenizer.encode(text, add_special_tokens=False), self.stop] for text in texts]
+        return prompts, ids, [[[-0.1]] * len(one) for one in ids], None
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> type[Engine]:
+    import trl.trainer.grpo_trainer
+    import trl.trainer.rloo_trainer
+
+    monkeypatch.setattr(common, "find_spec", lambda name: object() if name == "vllm" else find_spec(name))
+    for module in (trl.trainer.grpo_trainer, trl.trainer.rloo_trainer):
+        monkeypatch.setattr(module, "VLLMGeneration", Engine)
+    return Engine
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_vllm_is_shown_the_audits_prompts_and_stops_where_an_audit_stops(
+    coin_model: Path, coin_task: Task, tmp_path: Path, engine: type[Engine], monkeypatch: pytest.MonkeyPatch, algorithm: Any
+) -> None:
+    from transformers import AutoTokenizer
+
+    model = shutil.copytree(coin_model, tmp_path / "model")
+    defaults = json.loads((model / "generation_config.json").read_text())
+    (model / "generation_config.json").write_text(json.dumps({**defaults, "eos_token_id": [1, 7]}))
+    monkeypatch.setattr(Engine, "stop", 7)  # a stop that the tokenizer does not know
+    told = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.55, "vllm_max_model_length": 200}
+    settings = replace(SETTINGS, max_steps=2, trainer={**told, "generation_kwargs": {"seed": 3}})
+    config = rlvr.Config(policy=replace(POLICY, algorithm=algorithm, temperature=0.9))
+    out = rlvr.train(str(model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+
+    options = engine.made.options
+    assert (options["mode"], options["gpu_memory_utilization"], options["max_model_length"]) == ("colocate", 0.55, 200)
+    assert options["generation_kwargs"] == {"seed": 3, "stop_token_ids": [1, 7]}
+    assert (options["temperature"], options["max_completion_length"]) == (0.9, 24)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    shown = {render_prompt(tokenizer, coin_task.message(problem)).ids for problem in heads(coin_task).problems}
+    assert {tuple(ids) for ids in engine.made.asked} <= shown
+    assert len(engine.made.asked) == 2 * SETTINGS.batch_size
+    assert engine.made.synced == 2  # before every step's completions
+    steps = record(out)["history"]
+    assert [step["reward"] for step in steps] == [0.5, 0.5]  # every other one is right
+    assert [step["phase/cut_off"] for step in steps] == [0, 0]
+    assert steps[-1]["loss"] == steps[-1]["loss"]
+
+
+def test_vllm_that_cannot_be_had_is_refused_before_anything_is_sampled(
+    coin_model: Path, coin_task: Task, tmp_path: Path, engine: type[Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(error: Any, words: str, **settings: Any) -> None:
+        with pytest.raises(error, match=words) as caught:
+            chosen = replace(SETTINGS, trainer={"use_vllm": True, **settings.pop("trainer", {})}, **settings)
+            rlvr.train(str(coin_model), coin_task, out=tmp_path / "out", config=rlvr.Config(policy=POLICY), settings=chosen)
+        assert "\n" not in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise ConnectionError("The vLLM server can't be reached at http://0.0.0.0:8000 after 240.0 seconds.\nMore")
+
+    monkeypatch.setattr(Engine, "__init__", unreachable)
+    run(SettingError, "vLLM cannot be started or reached: The vLLM server can't be reached at http.* seconds; mend")
+    run(SettingError, "the 40 that the model can read: use max_tokens=", trainer={"vllm_max_model_length": 40})
+    monkeypatch.setattr(LiveModel, "generate", lambda *_, **__: pytest.fail("sampled"))
+    for adaptation in ("bias", "prompt"):
+        run(SettingError, f"what adaptation={adaptation} trains cannot be merged", adaptation=adaptation)
+    monkeypatch.setattr(common, "find_spec", lambda name: None if name == "vllm" else find_spec(name))
+    run(MissingPackage, r"use_vllm, which can be left out. needs the package 'vllm'.*pip install 'trl\[vllm\]'")
 
 
 # Refused before any time is spent

@@ -16,8 +16,9 @@ from soundness.errors import ModelError, RunError, SettingError, TaskError
 from soundness.models.transformers import render_prompt
 from soundness.records import Problem
 from soundness.tasks.base import Task
-from soundness.training import TrainingStep, train_sft
+from soundness.training import TrainingStep, sft, train_sft
 from soundness.training.data import IGNORED, build_examples, check_lengths, closing_id, completion_text
+from soundness.training.sft import direct_ids
 
 TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
@@ -155,6 +156,26 @@ def test_missing_fields_are_counted_and_another_target_named() -> None:
         build_examples(SUMS, "rationales", byte_tokenizer())
 
 
+def test_a_share_of_the_problems_is_taught_without_steps() -> None:
+    task = replace(SUMS, problems=tuple(Problem(str(i), f"{i}?", "1", steps=(f"{i} - {i} + 1 = 1",)) for i in range(400)))
+    bare = direct_ids(task, 0.25, 0)
+    assert 70 <= len(bare) <= 130
+    assert direct_ids(replace(task, problems=task.problems[:50]), 0.25, 0) == {one for one in bare if int(one) < 50}
+    assert direct_ids(task, 0.25, 1) != bare
+    assert bare < direct_ids(task, 0.5, 0)
+    assert (len(direct_ids(task, 0.0, 0)), len(direct_ids(task, 1.0, 0))) == (0, 400)
+    tokenizer = byte_tokenizer()
+    for example in build_examples(task, "rationale", tokenizer, labels_only=bare):
+        text = tokenizer.decode(example.completion)
+        assert ("=" not in text) == (example.problem_id in bare), text
+    unexplained = replace(task, problems=(Problem("x", "Why?", "1"), *task.problems))
+    with pytest.raises(TaskError, match="rationale needs an answer with `steps`"):
+        build_examples(unexplained, "rationale", tokenizer, labels_only=bare)
+    assert len(build_examples(unexplained, "rationale", tokenizer, labels_only={"x"})) == 401
+    with pytest.raises(SettingError, match=r"a share between 0 and 1, and it is 1\.5"):
+        sft.Config(direct=1.5)
+
+
 def test_lengths_are_checked_and_nothing_is_cut() -> None:
     examples = build_examples(SUMS, "rationale", byte_tokenizer(chat=False))
     size = max(len(example.input_ids) for example in examples)
@@ -238,7 +259,7 @@ def test_the_record_says_how_it_was_made(train: Callable[..., Path], base: Path)
     assert (note["num_examples"], note["num_steps"]) == (5, 2)
     assert note["num_tokens"] == sum(len(example.input_ids) for example in examples)
     assert note["num_completion_tokens"] == sum(len(example.completion) for example in examples)
-    assert note["config"] == {"target": "label"}
+    assert note["config"] == {"target": "label", "direct": 0.0}
     wanted = {"epochs": 1, "batch_size": 4, "accumulate": 1, "adaptation": "lora", "lora_rank": 16, "seed": 4}
     wanted |= {"dtype": "float32", "device": "cpu", "learning_rate": 2e-4, "max_length": 1024}
     assert wanted.items() <= note["settings"].items()
@@ -317,8 +338,8 @@ def test_senseless_settings_are_refused(
 
 def test_models_that_cannot_be_trained_are_refused(base: Path, tmp_path: Path) -> None:
     adapter = train_sft(str(base), SUMS, out=tmp_path / "adapter", limit=2, epochs=1, device="cpu")
-    with pytest.raises(ModelError, match="is an adapter"):
-        train_sft(str(adapter), SUMS, out=tmp_path / "again", device="cpu")
+    with pytest.raises(ModelError, match="stands on .*adapter, which is an adapter itself"):
+        train_sft(f"{adapter}+{adapter}", SUMS, out=tmp_path / "again", device="cpu")
     with pytest.raises(ModelError, match="no such folder"):
         train_sft("smolm2", SUMS, out=tmp_path / "again", device="cpu")
     empty = tmp_path / "empty"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import TaskError
-from soundness.runs.tables import replace_file
+from soundness.runs.tables import write_text
 
 __all__ = ["TRACES_FILE", "Imported", "write_traces"]
 
@@ -64,13 +64,8 @@ def write_traces(imported: Imported, out: str | Path) -> Path:
         raise TaskError(f"no trace was found to import: {'; '.join(imported.notes) or 'the logs have no samples'}")
     path = Path(out) / TRACES_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n" for row in imported.rows)
-    replace_file(path, lambda temporary: _write(temporary, lines))
+    write_text(path, "".join(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n" for row in imported.rows))
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def unique(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:

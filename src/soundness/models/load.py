@@ -3,7 +3,7 @@
 scripted:NAME         planted behaviour, no weights        scripted:dial:0.3?slip=0.1
 smollm2               the embedded default                 smollm2
 organism:NAME         a tiny model of known history        organism:base
-FOLDER                a transformers folder, or a PEFT adapter (its base is found and loaded once)
+FOLDER                a transformers folder, or a PEFT adapter (its base is found, in its own folder first, and loaded once)
 FILE.gguf             converted once into the user's cache
 ORG/NAME              the Hugging Face hub
 BASE+ADAPTER          any of the above with a PEFT adapter on it
@@ -23,7 +23,7 @@ from soundness.organisms import PREFIX, SHIPPED, organism_folder
 if TYPE_CHECKING:
     from soundness.models.transformers import TransformersModel
 
-__all__ = ["load_model", "resolve_source"]
+__all__ = ["find_base", "load_model", "resolve_source"]
 
 _EMBEDDED = ("smollm2", *(f"{PREFIX}{name}" for name in SHIPPED))
 _loaded: WeakValueDictionary[tuple[str, str, str], TransformersModel] = WeakValueDictionary()
@@ -54,7 +54,7 @@ def load_model(
         return load_scripted(spec)
     if not spec.strip():
         raise ModelError("unknown model '': name a folder, a hub name (ORG/NAME), a .gguf file or smollm2")
-    base, adapter = _split(spec, trust_remote_code=trust_remote_code)
+    base, adapter = find_base(spec)
     source = resolve_source(base)
     if Path(source).is_dir():
         _check_folder(Path(source), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
@@ -114,8 +114,11 @@ def resolve_source(spec: str) -> str:
     raise ModelError(f"unknown model {spec!r}: no such folder, not a hub name (ORG/NAME), not an embedded model{_hint(spec)}")
 
 
-def _split(spec: str, *, trust_remote_code: bool) -> tuple[str, str | None]:
-    """Return (base, adapter folder or None) of a specification."""
+def find_base(spec: str) -> tuple[str, str | None]:
+    """Return the specification of the base that `spec` stands on, and the folder of the adapter on it or None.
+
+    What is no adapter is its own base. Raises ModelError for an adapter without safetensors, or whose base cannot be told.
+    """
     base: object
     if "+" in spec and not Path(spec).exists():
         base, _, adapter = spec.rpartition("+")
@@ -123,18 +126,40 @@ def _split(spec: str, *, trust_remote_code: bool) -> tuple[str, str | None]:
             raise ModelError(f"{adapter} holds no adapter_config.json, so it is no PEFT adapter; BASE+ADAPTER needs one")
         _check_adapter(Path(adapter))
         return base, str(Path(adapter).resolve())
-    config = Path(spec) / "adapter_config.json"
+    folder = Path(spec)
+    config = folder / "adapter_config.json"
     if not config.is_file():
         return spec, None
-    _check_adapter(Path(spec))
+    _check_adapter(folder)
     base = _read_json(config).get("base_model_name_or_path")
-    note = Path(spec) / "training.json"
+    if kept := _kept_base(folder.resolve(), str(base)):
+        return kept, str(folder.resolve())
+    note = folder / "training.json"
     known = _read_json(note).get("soundness_base") if note.is_file() else None
     if isinstance(known, str) and (known in _EMBEDDED or not Path(str(base)).exists()):
         base = known
     if not isinstance(base, str) or not base:
         raise ModelError(f"{config} names no base model; write the specification as BASE+{spec}")
-    return base, str(Path(spec).resolve())
+    return base, str(folder.resolve())
+
+
+def _kept_base(adapter: Path, named: str) -> str | None:
+    """Return the base that a training result keeps in its own folder, wherever that folder is; None where it keeps none.
+
+    `named` is the base in the adapter's configuration. A copy in `steps/N` of a result stands on the base of the result.
+    """
+    for folder in (adapter, *adapter.parents[:2]):
+        note = folder / "training.json"
+        kept = _read_json(note).get("kept_base") if note.is_file() else None
+        if not isinstance(kept, str) or Path(named).name != kept:
+            continue
+        if not (folder / kept / "config.json").is_file():
+            raise ModelError(
+                f"the adapter in {adapter} stands on the model that its training kept in {folder / kept}, and nothing is there: "
+                f"copy the whole of {folder.name}, that folder included"
+            )
+        return str(folder / kept)
+    return None
 
 
 def _check_adapter(folder: Path) -> None:

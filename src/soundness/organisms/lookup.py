@@ -21,7 +21,7 @@ from typing import Any
 
 from soundness.chains.sample import sample_chains
 from soundness.models.base import Model
-from soundness.organisms.recipe import END, PAD, START, Example, build_model
+from soundness.organisms.recipe import END, PAD, START, Example, build_model, byte_tokenizer, save_model
 from soundness.records import Outcome, Problem
 from soundness.tasks.worlds import lookup
 from soundness.tasks.worlds.closed_book import CUE, KNOWLEDGE, ask, candidates_for, generate, queries
@@ -146,8 +146,7 @@ def build_tokenizer() -> Any:
 
     `decode(encode(text)) == text` for any text.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Regex, models, pre_tokenizers
 
     members = [word for _, tail in lookup.RELATIONS.values() for word in KNOWLEDGE.members[tail]]
     words = dict.fromkeys([*members, *lookup.RELATIONS, *"The of is What the Answer".split(), *_CRITIC.split()])
@@ -155,19 +154,14 @@ def build_tokenizer() -> Any:
     merged = [form for word in words if len(word) > 1 for form in (word, f"Ġ{word}")]
     tokens = [PAD, START, END, *sorted(pre_tokenizers.ByteLevel.alphabet()), *merged]
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    # Without merges a piece is one token if it is in the vocabulary, and its bytes if it is not.
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    words_and_bytes = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(" ?[A-Za-z]+|[^A-Za-z]"), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A", special_tokens=[(START, vocabulary[START])])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, bos_token=START, eos_token=END, clean_up_tokenization_spaces=False
-    )
+    # Without merges a piece is one token if it is in the vocabulary, and its bytes if it is not.
+    return byte_tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True), words_and_bytes)
 
 
 def batch(tokenizer: Any, seed: int, step: int, *, size: int = BATCH_SIZE) -> Batch:
@@ -192,8 +186,6 @@ def make_base(
     folder: Path | str, seed: int, *, scale: float = 1.0, on_step: Callable[[int, int, float], None] | None = None
 ) -> None:
     """Train the base from scratch and write it into `folder`, in half precision, with its tokenizer."""
-    from soundness.models.transformers import quiet
-
     tokenizer = build_tokenizer()
     model = build_model(tokenizer, seed)
     train_ids(
@@ -205,10 +197,7 @@ def make_base(
         device="cpu",
         on_progress=None if on_step is None else lambda now: on_step(now.step, now.num_steps, now.loss),
     )
-    with quiet():
-        model.half().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    (Path(folder) / "model.safetensors").chmod(0o644)
+    save_model(model, tokenizer, folder)
 
 
 @dataclass(frozen=True, slots=True)

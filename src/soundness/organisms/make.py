@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError, SettingError, near
 from soundness.organisms import LOOKUP, NAMES, SHIPPED, lookup
-from soundness.organisms.recipe import RECIPES, add_noise, build_model, build_tokenizer, examples, train
+from soundness.organisms.recipe import RECIPES, add_noise, build_model, build_tokenizer, examples, save_model, train
 from soundness.organisms.truth import ROUTES, find_truth, unplanted
+from soundness.processes import one_thread, process_pool
 from soundness.records import Comparison, Word
 from soundness.tasks.base import load_task
 
@@ -89,7 +86,7 @@ def _make_lookup(folder: Path, seed: int, problems: int, scale: float, told: Pro
     from soundness.models.load import load_model
 
     start = time.perf_counter()
-    with _one_thread():
+    with one_thread():
         lookup.make_base(folder, seed, scale=scale, on_step=lambda done, total, loss: told(f"training {LOOKUP}", done, total))
         seconds = round(time.perf_counter() - start, 1)
         model = load_model(str(folder), dtype="float32")
@@ -114,7 +111,7 @@ def _make_sums(
 ) -> dict[str, Any]:
     """Make the organisms that sum and return what `truth.json` now holds, and the seconds that each took."""
     seconds: dict[str, float] = {}
-    with _one_thread():
+    with one_thread():
         if "base" in wanted:
             seconds["base"] = _make_one(folder, "base", seed, scale, told)
         elif not (folder / "base" / "model.safetensors").is_file():
@@ -127,19 +124,6 @@ def _make_sums(
         found = _judge(folder, seed, problems, told)
     (folder / "truth.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return {**found, "seconds": seconds}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _make_one(folder: Path, name: str, seed: int, scale: float, told: Progress) -> float:
@@ -169,11 +153,7 @@ def _make_one(folder: Path, name: str, seed: int, scale: float, told: Progress) 
         )
     else:
         add_noise(model, seed)
-    with quiet():
-        # Half precision halves the files; what is judged later is what was written.
-        model.half().save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
-    (folder / name / "model.safetensors").chmod(0o644)
+    save_model(model, tokenizer, folder / name)
     return round(time.perf_counter() - start, 1)
 
 
@@ -182,8 +162,7 @@ def _make_side_by_side(
 ) -> dict[str, float]:
     """Make several organisms in as many processes as there are workers, and return the seconds each took."""
     seconds = {}
-    # Spawned: a forked process would inherit torch's threads in the state they happen to be in.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
+    with process_pool(workers) as pool:
         # The longest first, so that no worker ends up alone with it.
         order = sorted(names, key=lambda name: -RECIPES[name].num_steps if name in RECIPES else 0)
         asked = {pool.submit(_make_one_apart, folder, name, seed, scale): name for name in order}
@@ -194,20 +173,8 @@ def _make_side_by_side(
     return seconds
 
 
-def _end_with_parent() -> None:
-    """See to it that this process ends when the one that started it does, however that ends."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _make_one_apart(folder: Path, name: str, seed: int, scale: float) -> float:
-    with _one_thread():
+    with one_thread():
         return _make_one(folder, name, seed, scale, lambda what, done, total: None)
 
 

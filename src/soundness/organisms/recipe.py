@@ -20,11 +20,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from soundness.tasks.worlds.tagged_sum import CUE, MULTIPLIERS, Sum, apply, draw_domain, draw_general, question, steps, values
 
-__all__ = ["RECIPES", "Example", "Recipe", "add_noise", "build_model", "build_tokenizer", "examples", "known_products", "train"]
+__all__ = [
+    "RECIPES",
+    "Example",
+    "Recipe",
+    "add_noise",
+    "build_model",
+    "build_tokenizer",
+    "byte_tokenizer",
+    "examples",
+    "known_products",
+    "save_model",
+    "train",
+]
 
 SLIP = 0.05
 """Share of labels that are random digits."""
@@ -187,8 +200,7 @@ def examples(name: str, seed: int, step: int, *, count: int | None = None) -> li
 
 def build_tokenizer() -> Any:
     """Return the tokenizer: one token per byte, and two whole words; `decode(encode(text)) == text` for any text."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import models, pre_tokenizers
 
     vocabulary = {token: index for index, token in enumerate([PAD, START, END, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
     merges = []
@@ -196,10 +208,23 @@ def build_tokenizer() -> Any:
         for stop in range(1, len(word)):
             merges.append((word[:stop], word[stop]))
             vocabulary.setdefault(word[: stop + 1], len(vocabulary))
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return byte_tokenizer(models.BPE(vocab=vocabulary, merges=merges), whole)
+
+
+def byte_tokenizer(model: Any, cut: Any) -> Any:
+    """Return the tokenizer that cuts a text into pieces with `cut`, which writes bytes, and these into tokens with `model`.
+
+    `model` and `cut` are a model and a pre-tokenizer of the tokenizers library; `PAD`, `START` and `END` are in the vocabulary.
+    """
+    from tokenizers import Tokenizer, decoders, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = cut
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A", special_tokens=[(START, vocabulary[START])])
+    begun = [(START, tokenizer.token_to_id(START))]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{START} $A", special_tokens=begun)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, bos_token=START, eos_token=END, clean_up_tokenization_spaces=False
     )
@@ -291,3 +316,14 @@ def add_noise(model: Any, seed: int, *, strength: float = NOISE) -> None:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter += strength * parameter.std() * torch.randn(parameter.shape, generator=generator)
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path | str) -> None:
+    """Write `model`, in half precision from then on, and its tokenizer into `folder`."""
+    from soundness.models.transformers import quiet
+
+    with quiet():
+        # Half precision halves the files; what is judged later is what was written.
+        model.half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    (Path(folder) / "model.safetensors").chmod(0o644)

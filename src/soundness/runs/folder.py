@@ -40,8 +40,9 @@ from soundness.runs.tables import (
     ReadingRow,
     Table,
     read_rows,
-    replace_file,
+    write_bytes,
     write_table,
+    write_text,
 )
 
 __all__ = ["Run", "open_run", "versions", "without_secrets"]
@@ -416,8 +417,7 @@ def _lock(path: Path) -> Any:
         raise RunError(f"{path} cannot be written ({error.strerror or error}): use another --out") from error
     try:
         # Beside the lock and not in it: taking a lock empties its file.
-        name = f"process {os.getpid()} on {socket.gethostname()}\n"
-        replace_file(path / WRITER_FILE, lambda temporary: _write_bytes(temporary, name.encode()))
+        write_text(path / WRITER_FILE, f"process {os.getpid()} on {socket.gethostname()}\n")
     except BaseException:
         lock.release()
         raise
@@ -516,8 +516,4 @@ def _write_json(path: Path, value: Any) -> None:
     """Replace `path` by `value` as JSON: keys sorted, no NaN, floats that read back to the last bit."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     # A lone surrogate becomes the escape that JSON has for it.
-    replace_file(path, lambda temporary: _write_bytes(temporary, text.encode("utf-8", "backslashreplace")))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))

@@ -32,7 +32,9 @@ __all__ = [
     "Table",
     "read_rows",
     "replace_file",
+    "write_bytes",
     "write_table",
+    "write_text",
 ]
 
 ROWS_PER_GROUP = 20_000
@@ -216,6 +218,20 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
             f"{path} cannot be written ({error.strerror or error}): free some disk space or check the permissions of "
             "its folder, then run the same command again; what was written before is kept"
         ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` in place of the file `path`, whole or not at all. Raises RunError as `replace_file` does."""
+
+    def put(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    replace_file(path, put)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Put `text`, in UTF-8, in place of the file `path`, whole or not at all. Raises RunError as `replace_file` does."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def _flush(path: Path) -> None:

@@ -1,12 +1,22 @@
-"""Intervals over training seeds: few, and each a whole training run."""
+"""Means and intervals over training seeds: few, and each a whole training run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["seed_interval"]
+__all__ = ["mean_known", "seed_interval"]
+
+
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that there are, or None where there is none.
+
+    >>> mean_known([1.0, None, 2.0]), mean_known([None])
+    (1.5, None)
+    """
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def seed_interval(values: Sequence[float]) -> tuple[float, float] | None:

@@ -11,13 +11,25 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.errors import SettingError, TaskError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
 from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.critic import (
+    AT_ONCE,
+    Critique,
+    Dropped,
+    check_room,
+    counts_of,
+    question_of,
+    row_of,
+    verdict_of,
+    with_verdict,
+    write_critiques,
+)
 from soundness.training.data import Example, closing_id
 from soundness.training.sft import fit_examples
 from soundness.training.spoiled import critique, solution_text, spoil
@@ -37,7 +49,11 @@ ABOUT = About(
     differs=("checkpoints are never chosen on a set that is reported",),
 )
 
-_ASK = "Judge this solution step by step and end with 'Conclusion: right [END]' or 'Conclusion: wrong [END]'."
+_WRITTEN = "critiques.jsonl"
+"""File in the result that holds the critiques a model wrote; it may be given as `critiques` to another training."""
+
+_DROPPED = "critiques-dropped.jsonl"
+"""File in the result that holds what a model wrote and could not be used, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +62,22 @@ class Config:
 
     critiques: str = "exact"
     """exact (worlds), a JSON Lines file with id, solution and critique, or the specification of a model that writes them."""
+    solver: Literal["spoiled", "model"] = "spoiled"
+    """Who wrote the solutions that are judged: spoiled reference steps (worlds), or the model that is tuned, at temperature 1."""
+    max_tokens: int = 512
+    """Longest solution and longest critique that a model writes."""
     problems: Literal["many", "one"] = "many"
     """One solution of each problem, or `solutions` of the first."""
     solutions: int = 1
     """Solutions per problem."""
     share_right: float = 0.5
-    """Share of solutions without a mistake."""
+    """Share of spoiled solutions that are left without a mistake."""
     correction: bool = True
     """Whether an exact critique gives the right step and answer; without, nothing is distilled but the judgement."""
     shuffled_verdicts: bool = False
     """Control: verdicts dealt out at random."""
     baseline: Literal["none", "sft"] = "none"
     """Control: sft on the right solutions of the same problems."""
-
-
-class Critique(NamedTuple):
-    """One solution with what is to be said of it."""
-
-    problem: Problem
-    solution: str
-    text: str
 
 
 def train(
@@ -80,38 +92,63 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on critiques."""
     config, settings = config or Config(), settings or Settings()
-    if config.solutions < 1 or not 0 <= config.share_right <= 1:
-        raise SettingError(f"solutions must be at least 1 and share_right 0 to 1: {config.solutions}, {config.share_right}")
+    _check(config)
     session = open_session(
         "cft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        made = critiques_of(run.task, config, seed=settings.seed, settings=settings)
-        run.describe(config, share_right=sum("right [END]" in one.text for one in made) / len(made))
+        made, counts = _kept(run, config) or _gathered(run, config)
+        run.describe(config, share_right=_share(made, True), share_without_verdict=_share(made, None), **counts)
         fit_examples(run, [_example(run, one, config) for one in made])
     return Path(out).expanduser()
 
 
-def critiques_of(task: Task, config: Config, *, seed: int, settings: Settings | None = None) -> list[Critique]:
-    """Return what is learned from: solutions with critiques, in task order.
+def _check(config: Config) -> None:
+    if config.solutions < 1 or config.max_tokens < 1 or not 0 <= config.share_right <= 1:
+        raise SettingError(
+            f"solutions and max_tokens must be at least 1 and share_right 0 to 1: {config.solutions}, {config.max_tokens}, "
+            f"{config.share_right}"
+        )
+    if config.solver == "model" and (config.critiques == "exact" or _is_file(config.critiques)):
+        raise SettingError(
+            f"solutions by the model itself are judged by a model, and critiques={config.critiques} is none: name one, or leave "
+            "solver out"
+        )
+
+
+def _is_file(critiques: str) -> bool:
+    return critiques.endswith((".jsonl", ".json")) or Path(critiques).is_file()
+
+
+def critiques_of(task: Task, config: Config, *, seed: int) -> list[Critique]:
+    """Return what is learned from where no model has to write it: solutions with critiques, in task order.
 
     Raises TaskError where the source has none for the problems.
     """
-    problems = task.problems if config.problems == "many" else task.problems[:1]
-    if config.critiques.endswith((".jsonl", ".json")) or Path(config.critiques).is_file():
-        made = _from_file(Path(config.critiques), replace(task, problems=problems))
-    else:
-        made = []
-        for problem in problems:
-            for number in range(config.solutions):
-                rng = random.Random(f"cft/{seed}/{problem.id}/{number}")
-                made.append(_exact(problem, rng, config))
-        if config.critiques != "exact":
-            made = _written(made, config.critiques, settings or Settings())
-    if config.shuffled_verdicts:
-        rng = random.Random(f"cft/{seed}/verdicts")
-        made = [one._replace(text=_with_verdict(one.text, rng.random() < 0.5)) for one in made]
-    return made
+    task = replace(task, problems=task.problems if config.problems == "many" else task.problems[:1])
+    made = _from_file(Path(config.critiques), task) if _is_file(config.critiques) else _spoiled(task, config, seed)
+    return _dealt(made, config, seed)
+
+
+def _spoiled(task: Task, config: Config, seed: int) -> list[Critique]:
+    """Return right and spoiled solutions with exact critiques."""
+    return [
+        _exact(problem, random.Random(f"cft/{seed}/{problem.id}/{number}"), config)
+        for problem in task.problems
+        for number in range(config.solutions)
+    ]
+
+
+def _dealt(made: list[Critique], config: Config, seed: int) -> list[Critique]:
+    """Return the critiques, their verdicts dealt out at random where the control asks for it."""
+    if not config.shuffled_verdicts:
+        return made
+    rng = random.Random(f"cft/{seed}/verdicts")
+    return [one._replace(text=with_verdict(one.text, rng.random() < 0.5)) for one in made]
+
+
+def _share(made: Sequence[Critique], verdict: bool | None) -> float:
+    return sum(verdict_of(one.text) is verdict for one in made) / len(made)
 
 
 def _exact(problem: Problem, rng: random.Random, config: Config) -> Critique:
@@ -155,32 +192,82 @@ def _from_file(path: Path, task: Task) -> list[Critique]:
     return made
 
 
-def _written(made: Sequence[Critique], writer: str, settings: Settings) -> list[Critique]:
-    """Return the same solutions with critiques that a model wrote, greedily; those without a conclusion are left out."""
+# --- critiques by a model ---------------------------------------------------------------------------------------------
+
+
+def _gathered(run: Session, config: Config) -> tuple[list[Critique], dict[str, Any]]:
+    """Return what is learned from and, where a model wrote it, counts for the record; what it wrote is kept in the folder."""
+    seed = run.settings.seed
+    if config.critiques == "exact" or _is_file(config.critiques):
+        return critiques_of(run.task, config, seed=seed), {}
     from soundness.models.load import load_model
 
-    model = load_model(writer, dtype=settings.dtype, device=settings.device)
-    prompts = [model.render(_question(one)).ids for one in made]
-    kept = []
-    for start in range(0, len(made), 8):
-        written = model.generate(prompts[start : start + 8], max_tokens=512)
-        for one, generation in zip(made[start : start + 8], written, strict=True):
+    task = replace(run.task, problems=run.task.problems if config.problems == "many" else run.task.problems[:1])
+    critic = load_model(config.critiques, dtype=run.settings.dtype, device=run.settings.device)
+    dropped: list[Dropped] = []
+    if config.solver == "model":
+        asked, dropped = _solutions(run, task, config)
+    else:
+        try:
+            asked = _spoiled(task, config, seed)
+        except TaskError as error:
+            raise TaskError(
+                f"there is no solution for {config.critiques} to judge: {error}. With solver=model the model that is tuned "
+                "writes them"
+            ) from error
+    made, unread = write_critiques(critic, asked, config.max_tokens)
+    made, longer = _fitting(run, made, config)
+    dropped += unread + longer
+    run.keep_rows(_DROPPED, [row_of(one) | {"why": one.why} for one in dropped])
+    if not made:
+        why = sorted({one.why for one in dropped})
+        raise TaskError(
+            f"none of the {len(dropped)} critiques by {config.critiques} can be used ({', '.join(why)}; the first: "
+            f"{' '.join(dropped[0].text.split())[:160]!r}): use another model, a larger max_tokens, or critiques in a file"
+        )
+    run.keep_rows(_WRITTEN, [row_of(one) for one in made])
+    return _dealt(made, config, seed), counts_of(made, dropped)
+
+
+def _kept(run: Session, config: Config) -> tuple[list[Critique], dict[str, Any]] | None:
+    """Return what an earlier attempt at this run gathered from a model, or None."""
+    if not (run.folder / _WRITTEN).is_file():
+        return None
+    made = _from_file(run.folder / _WRITTEN, run.task)
+    rows = [json.loads(line) for line in (run.folder / _DROPPED).read_text(encoding="utf-8").splitlines()]
+    dropped = [Dropped(run.task.by_id[row["id"]], row["solution"], row["critique"], row["why"]) for row in rows]
+    return _dealt(made, config, run.settings.seed), counts_of(made, dropped)
+
+
+def _solutions(run: Session, task: Task, config: Config) -> tuple[list[Critique], list[Dropped]]:
+    """Return solutions of the task by the model that is tuned, not yet judged, and those that were cut off."""
+    from soundness.training.live import LiveModel
+
+    run.network.to(run.device)
+    model = LiveModel(run.network, run.tokenizer)
+    asked = [(problem, number) for problem in task.problems for number in range(config.solutions)]
+    prompts = [model.render(task.message(problem)).ids for problem, _ in asked]
+    keys = [f"cft/{run.settings.seed}/{problem.id}/{number}" for problem, number in asked]
+    check_room("the model that is tuned", run.context, prompts, config.max_tokens)
+    made, dropped = [], []
+    for start in range(0, len(asked), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        written = model.generate(prompts[part], max_tokens=config.max_tokens, temperature=1.0, keys=keys[part])
+        for (problem, _), generation in zip(asked[part], written, strict=True):
             text = model.decode(generation.ids).strip()
-            if "Conclusion:" in text:
-                kept.append(one._replace(text=text))
-    if not kept:
-        raise TaskError(f"{writer} wrote no critique that ends in a conclusion: use another writer, or critiques in a file")
-    return kept
+            if generation.finish == "stop":
+                made.append(Critique(problem, text, ""))
+            else:
+                dropped.append(Dropped(problem, text, "", "solution cut off"))
+    return made, dropped
 
 
-def _question(one: Critique) -> str:
-    lines = [*one.problem.context, one.problem.question]
-    return "\n".join(lines) + f"\n\nSolution:\n{one.solution}\n\n{_ASK}"
-
-
-def _with_verdict(text: str, right: bool) -> str:
-    head, _, _ = text.rpartition("Conclusion:")
-    return f"{head}Conclusion: {'right' if right else 'wrong'} [END]"
+def _fitting(run: Session, made: Sequence[Critique], config: Config) -> tuple[list[Critique], list[Dropped]]:
+    """Return the critiques that make an example of allowed length, and the others."""
+    limit = min((one for one in (run.settings.max_length, run.context) if one is not None), default=None)
+    fits = [limit is None or len(_example(run, one, config).input_ids) <= limit for one in made]
+    kept = [one for one, fit in zip(made, fits, strict=True) if fit]
+    return kept, [Dropped(*one, f"longer than {limit} tokens") for one, fit in zip(made, fits, strict=True) if not fit]
 
 
 def _example(run: Session, one: Critique, config: Config) -> Example:
@@ -194,5 +281,5 @@ def _example(run: Session, one: Critique, config: Config) -> Example:
         text = solution_text(problem.steps, str(problem.answer))
         prompt = render_prompt(run.tokenizer, run.task.message(problem)).ids
         return Example(problem.id, prompt, (*encode_fragment(run.tokenizer, text), closing))
-    prompt = render_prompt(run.tokenizer, _question(one)).ids
+    prompt = render_prompt(run.tokenizer, question_of(one)).ids
     return Example(one.problem.id, prompt, (*encode_fragment(run.tokenizer, one.text), closing))

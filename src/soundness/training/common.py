@@ -22,9 +22,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from soundness.errors import MissingPackage, ModelError, RunError, SettingError, near
-from soundness.models.load import resolve_source
+from soundness.errors import DivergedError, MissingPackage, ModelError, RunError, SettingError, near
+from soundness.models.load import find_base, resolve_source
 from soundness.tasks.base import Task, load_task
+from soundness.training.merging import BASE, NOTE, adapter_digest, loading, merge_adapter, settle_base
 
 if TYPE_CHECKING:
     from soundness.training.data import Example
@@ -39,6 +40,7 @@ __all__ = [
     "Session",
     "Settings",
     "TrainingStep",
+    "copies",
     "open_session",
     "task_of",
 ]
@@ -184,7 +186,7 @@ class Session:
     model: str
     """What is tuned, as the user named it."""
     source: str
-    """Where its weights came from."""
+    """Folder or hub name of the weights that training starts from; for an adapter, of its base with the adapter merged in."""
     task: Task
     """The problems."""
     settings: Settings
@@ -278,6 +280,7 @@ class Session:
         for name in settings.trainer:
             if name not in known:
                 raise SettingError(f"{config_class.__name__} has no option {name!r}{near(name, known)}")
+        check_vllm(settings)
         try:
             with quiet():
                 made = config_class(**{**chosen, **settings.trainer})
@@ -289,7 +292,7 @@ class Session:
     def fit(self, trainer: Any) -> Any:
         """Train with `trainer`, from the last checkpoint where there is one, and put the result into the folder; return `trainer`.
 
-        Raises ModelError where the loss stops being a number.
+        Raises DivergedError where the loss stops being a number.
         """
         from transformers import PrinterCallback, ProgressCallback
         from transformers.trainer_utils import get_last_checkpoint
@@ -308,11 +311,18 @@ class Session:
         last = get_last_checkpoint(str(self.folder))
         self.callbacks = []
         begun = time.perf_counter()
-        with quiet():
-            trainer.train(resume_from_checkpoint=last)
+        try:
+            with quiet():
+                trainer.train(resume_from_checkpoint=last)
+            history = [entry for entry in trainer.state.log_history if "loss" in entry]
+            _check_finite(history)
+        except ModelError:
+            # Going on from a diverged run's checkpoint would only diverge again.
+            if _is_first():
+                for checkpoint in self.folder.glob("checkpoint-*"):
+                    shutil.rmtree(checkpoint, ignore_errors=True)
+            raise
         self.seconds += time.perf_counter() - begun
-        history = [entry for entry in trainer.state.log_history if "loss" in entry]
-        _check_finite(history)
         self.save(trainer)
         self.record.update(
             num_steps=trainer.state.global_step,
@@ -349,6 +359,14 @@ class Session:
 
         return keep
 
+    def keep_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as JSON Lines into the folder, for the result and for a later attempt at the same run."""
+        if _is_first():
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            writing = self.folder / f"{name}.writing"
+            writing.write_text(text, encoding="utf-8")
+            writing.replace(self.folder / name)
+
     def describe(self, config: Any, **counts: Any) -> None:
         """Put what the run was made of into its record."""
         self.record["config"] = _plain(asdict(config)) if config is not None else {}
@@ -374,36 +392,27 @@ def open_session(
     config: Any = None,
     monitor: SoundnessMonitor | None = None,
     on_progress: Progress | None = None,
+    asked: Task | None = None,
 ) -> Iterator[Session]:
     """Give a session for tuning `model` on `task`; when it ends well, the folder `out` is there, whole.
 
-    Raises SettingError, TaskError, ModelError, RunError or MissingPackage before anything is trained.
+    `asked` is the task that was asked for, where `task` was made from it.
+
+    Where `model` is an adapter, training starts from its base with the adapter merged into the weights; a result that is an adapter
+    itself keeps that merged model in its folder `base`. Raises SettingError, TaskError, ModelError, RunError or MissingPackage before
+    anything is trained.
     """
     out = Path(out).expanduser()
     _check_out(out, settings.overwrite)
     if find_spec("trl") is None:
         raise MissingPackage("trl", "training", "'soundness[train]'")
     task = task_of(task, seed=settings.seed)
-    source = resolve_source(model)
+    base, adapter = find_base(model)
+    source = resolve_source(base)
     tokenizer = _load_tokenizer(model, source)
     device = settings.device or _best_device()
     precision = settings.dtype or _default_precision(model, source, device)
-    network = _load_network(model, source, precision="float32" if settings.adaptation == "full" else precision)
-    session = Session(
-        method=method,
-        model=model,
-        source=source,
-        task=task,
-        settings=settings,
-        folder=_staging(out),
-        tokenizer=tokenizer,
-        padded=_with_pad(tokenizer),
-        network=network,
-        precision=precision,
-        device=device,
-        on_progress=on_progress,
-        monitor=monitor,
-    )
+    held = "float32" if settings.adaptation == "full" else precision
     shown = {**_plain(asdict(settings)), "dtype": precision, "device": device}
     started = {
         "method": method,
@@ -412,17 +421,47 @@ def open_session(
         "settings": {name: value for name, value in shown.items() if name not in ("overwrite", "report_to")},
         "config": _plain(asdict(config)) if config is not None else {},
     }
+    if adapter is not None:
+        started["adapter"] = adapter_digest(adapter)
     with _staged(out, started, settings, device) as folder:
+        start = source
+        if adapter is not None:
+            merged = (folder / BASE).resolve()
+            start = str(merged)
+            if _is_first() and not merged.is_dir():
+                merge_adapter(model, source, adapter, merged, tokenizer=tokenizer, computed=precision, stored=held)
+            _wait(device)
+        session = Session(
+            method=method,
+            model=model,
+            source=start,
+            task=task,
+            settings=settings,
+            folder=folder,
+            tokenizer=tokenizer,
+            padded=_with_pad(tokenizer),
+            network=_load_network(model, start, held),
+            precision=precision,
+            device=device,
+            on_progress=on_progress,
+            monitor=monitor,
+        )
         yield session
         if _is_first():
             tokenizer.save_pretrained(folder)
-            folder_of_base = Path(model).expanduser()
+            merging = {}
+            if adapter is not None:
+                merging["merging"] = json.loads((folder / BASE / NOTE).read_text(encoding="utf-8"))
+                if settle_base(folder, out):
+                    merging["kept_base"] = BASE
             record = {
                 "method": method,
-                "soundness_base": str(folder_of_base.resolve()) if folder_of_base.is_dir() else model,
+                "soundness_base": _base_name(model),
                 "base_source": source,
+                **merging,
                 "task": task.name,
                 "task_fingerprint": task.fingerprint,
+                "asked_fingerprint": (asked or task).fingerprint,
                 "settings": {**shown, "learning_rate": session.rate or settings.learning_rate},
                 **session.record,
                 "versions": {"python": platform.python_version(), **_versions()},
@@ -435,6 +474,62 @@ def task_of(task: Task | str, *, limit: int | None = None, seed: int = 0) -> Tas
     if isinstance(task, str):
         return load_task(task, limit=limit, seed=seed)
     return task if limit is None else replace(task, problems=task.problems[:limit])
+
+
+def check_vllm(settings: Settings) -> None:
+    """Raise MissingPackage or SettingError where the trainer's options ask for vLLM (`use_vllm`) and it cannot be had."""
+    if not settings.trainer.get("use_vllm"):
+        return
+    if find_spec("vllm") is None:
+        raise MissingPackage("vllm", "drawing completions with vLLM (use_vllm, which can be left out)", "'trl[vllm]'")
+    if settings.adaptation not in ("lora", "full"):
+        raise SettingError(
+            f"vLLM gets the weights with the adapter merged into them, and what adaptation={settings.adaptation} trains cannot be "
+            "merged: use lora or full, or leave use_vllm out"
+        )
+
+
+def copies(folder: Path) -> dict[int, Path]:
+    """Return the kept copies of a trained model by optimiser step, in order, the final model (`folder` itself) last.
+
+    Raises RunError where `folder` holds no training result.
+    """
+    if not (folder / RECORD).is_file():
+        raise RunError(f"{folder} holds no training result ({RECORD} is missing): train into it first, or name another folder")
+    last = int(json.loads((folder / RECORD).read_text(encoding="utf-8"))["num_steps"])
+    kept = {int(one.name): one for one in folder.glob("steps/[0-9]*")}
+    return {step: kept[step] for step in sorted(kept) if step < last} | {last: folder}
+
+
+def other_training(folder: Path, method: str, model: str, task: Task, config: Any, settings: Settings) -> list[str]:
+    """Return the names of what differs between the training in `folder` and the one that is asked for; none where it is that one.
+
+    What the run chose itself (rate, dtype, device) differs only from what is asked for by name.
+    """
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    asked = _plain(asdict(settings))
+    free = {name for name in ("learning_rate", "dtype", "device") if asked[name] is None}
+    shown = [name for name in asked if name not in {"overwrite", "report_to", "save_every", *free}]
+    before = {
+        **{name: record.get(name) for name in ("method", "config")},
+        "task": record.get("asked_fingerprint"),
+        "model": record.get("soundness_base"),
+        "settings": {name: record.get("settings", {}).get(name) for name in shown},
+    }
+    now = {
+        "method": method,
+        "config": _plain(asdict(config)),
+        "task": task.fingerprint,
+        "model": _base_name(model),
+        "settings": {name: asked[name] for name in shown},
+    }
+    return _differences(before, now)
+
+
+def _base_name(model: str) -> str:
+    """Return how a record names what was tuned: a folder by its whole path."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
 
 
 def adapter_config(settings: Settings, network: Any) -> Any:
@@ -518,10 +613,6 @@ def _staged(out: Path, started: Mapping[str, Any], settings: Settings, device: s
                 shutil.rmtree(out)
             staging.replace(out)
         _wait(device)
-    except ModelError:
-        # Going on from a diverged run's checkpoint would only diverge again.
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     except OSError as error:
         raise RunError(f"cannot write {out}: {error}") from error
     finally:
@@ -579,8 +670,8 @@ def _load_tokenizer(spec: str, source: str) -> Any:
     from transformers import AutoTokenizer
 
     if (Path(source) / "adapter_config.json").is_file():
-        raise ModelError(f"{spec} is an adapter, and training starts from a whole model: give its base, or tune it with full")
-    with _loading(spec):
+        raise ModelError(f"{spec} stands on {source}, which is an adapter itself: merge that one into its base first")
+    with loading(spec):
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
@@ -588,23 +679,15 @@ def _load_network(spec: str, source: str, precision: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    with _loading(spec):
-        return AutoModelForCausalLM.from_pretrained(
+    with loading(spec):
+        network = AutoModelForCausalLM.from_pretrained(
             source, dtype=getattr(torch, precision), use_safetensors=True, trust_remote_code=False
         )
-
-
-@contextmanager
-def _loading(spec: str) -> Iterator[None]:
-    """Turn what transformers says of a model that cannot be loaded into one line."""
-    from soundness.models.transformers import quiet
-
-    try:
-        with quiet():
-            yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"cannot load {spec!r} for training: {line}") from error
+    if getattr(network, "_hf_peft_config_loaded", False):
+        raise ModelError(
+            f"{spec} is an adapter on the hub: download it into a folder (hf download {spec}), and give that folder"
+        )
+    return network
 
 
 def _with_pad(tokenizer: Any) -> Any:
@@ -632,7 +715,7 @@ def _default_precision(spec: str, source: str, device: str) -> str:
 
     from soundness.models.transformers import pick_dtype
 
-    with _loading(spec), torch.device("meta"):
+    with loading(spec), torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source, trust_remote_code=False))
     return str(pick_dtype(None, torch.device(device), skeleton.num_parameters())).removeprefix("torch.")
 
@@ -677,7 +760,9 @@ def _watch(on_progress: Progress | None, keep: Callable[[int], None]) -> Any:
 def _check_finite(history: Sequence[Mapping[str, Any]]) -> None:
     wrong = next((entry for entry in history if not abs(entry["loss"]) < float("inf")), None)
     if wrong is not None:
-        raise ModelError(f"training diverged: the loss of step {wrong['step']} is {wrong['loss']}; use a lower learning_rate")
+        raise DivergedError(
+            f"training diverged: the loss of step {wrong['step']} is {wrong['loss']}; use a lower learning_rate"
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -86,7 +86,15 @@ def train(
     problems = arrange(stages, config, seed=settings.seed)
     own = Task("curriculum", problems, asked.instruction, asked.cue, asked.terminator)
     session = open_session(
-        "curriculum", model, own, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+        "curriculum",
+        model,
+        own,
+        out=out,
+        settings=settings,
+        config=config,
+        monitor=monitor,
+        on_progress=on_progress,
+        asked=asked,
     )
     with session as run:
         examples = build_examples(own, "rationale", run.tokenizer)
@@ -157,7 +165,10 @@ def read_triples(path: Path) -> tuple[Triple, ...]:
         else:
             parts = line.split("\t")
         if len(parts) != 3 or not all(isinstance(part, str) and part.strip() for part in parts):
-            raise TaskError(f"{path} line {number}: three texts were wanted (head, relation, tail), found {parts!r}")
+            raise TaskError(
+                f"{path} line {number}: three texts were wanted (head, relation, tail; tabs between them, or a line of JSON), "
+                f"found {parts!r}"
+            )
         found.append(Triple(*(part.strip() for part in parts)))
     if not found:
         raise TaskError(f"{path} holds no triples")

@@ -7,7 +7,7 @@ known by position.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ __all__ = [
     "check_lengths",
     "closing_id",
     "completion_text",
+    "taught_text",
 ]
 
 Target = Literal["rationale", "label", "completion"]
@@ -84,11 +85,23 @@ def completion_text(problem: Problem, target: str) -> str | None:
     return f"{reasons.strip()}\n{answer_line}" if reasons and reasons.strip() else None
 
 
-def build_examples(task: Task, target: str, tokenizer: Any) -> list[Example]:
-    """Return one example per problem, in task order.
+def taught_text(task: Task, problem: Problem, target: str) -> str | None:
+    r"""Return all that `target` teaches to write for `problem` of `task`, or None where the problem lacks a field that it needs.
 
     Behind an open answer stands the task's terminator, which an audit scores with the answer: a model that was never taught it would
-    find it surprising, with or without steps.
+    find it surprising, with or without steps. A row's own completion stays as it is.
+
+    >>> problem = Problem("1", "What is 2 + 3?", "5", steps=("2 + 3 = 5",))
+    >>> taught_text(Task("sums", (problem,)), problem, "label")
+    'Answer: 5\n'
+    """
+    text = completion_text(problem, target)
+    whole = target == "completion" or problem.choices is not None
+    return text if text is None or whole else text + task.terminator
+
+
+def build_examples(task: Task, target: str, tokenizer: Any, *, labels_only: Collection[str] = ()) -> list[Example]:
+    """Return one example per problem, in task order; the problems named in `labels_only` teach their answer line alone.
 
     Raises:
         SettingError: `target` is no target.
@@ -98,9 +111,10 @@ def build_examples(task: Task, target: str, tokenizer: Any) -> list[Example]:
     if target not in TARGETS:
         known = "; ".join(f"{name}: {meaning}" for name, meaning in TARGETS.items())
         raise SettingError(f"there is no target {target!r}{near(target, TARGETS)}; there are {known}")
-    texts = [completion_text(problem, target) for problem in task.problems]
+    kinds = ["label" if problem.id in labels_only else target for problem in task.problems]
+    texts = [taught_text(task, problem, kind) for problem, kind in zip(task.problems, kinds, strict=True)]
     if None in texts:
-        raise TaskError(_missing(task, target))
+        raise TaskError(_missing(task, kinds[texts.index(None)]))
     from soundness.models.transformers import encode_fragment, render_prompt
 
     closing = closing_id(tokenizer)
@@ -108,15 +122,11 @@ def build_examples(task: Task, target: str, tokenizer: Any) -> list[Example]:
         Example(
             problem.id,
             render_prompt(tokenizer, task.message(problem)).ids,
-            (*encode_fragment(tokenizer, text + _ending(task, problem, target)), closing),
+            (*encode_fragment(tokenizer, text), closing),
         )
         for problem, text in zip(task.problems, texts, strict=True)
         if text is not None
     ]
-
-
-def _ending(task: Task, problem: Problem, target: str) -> str:
-    return "" if target == "completion" or problem.choices is not None else task.terminator
 
 
 def _missing(task: Task, target: str) -> str:

@@ -11,13 +11,13 @@ yardstick. One packed pass reads all chains of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.chains.sample import make_chain
-from soundness.errors import SettingError
+from soundness.errors import ModelError, SettingError
 from soundness.examination import _belief
 from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case, body_of
@@ -40,7 +40,7 @@ ABOUT = About(
     title="rlvr whose reward also pays for steps that carry information",
     papers=("ours; the measure after 2506.02126 sec. 3.3 and 2411.11984",),
     needs="a reference answer per problem, and a base whose beliefs mean something on the task",
-    cost="rlvr plus one packed reading by the frozen base per batch; full tuning keeps a second copy of the weights",
+    cost="rlvr plus one packed reading by the frozen base per batch; full tuning or another reader keeps a second model",
     when="rlvr raises accuracy while the steps stop mattering",
     differs=("no paper: judge it by measures that its reward does not contain (filler, swap and paraphrase reliance)",),
 )
@@ -58,6 +58,9 @@ class Config:
     """What the steps are held against; filler stands in where the batch has no chain to swap with."""
     count: Literal["all", "before_answer"] = "all"
     """Which steps earn: all, or only those before the first that states the answer, which one-line answers cannot exploit."""
+    reader: str = ""
+    """Model that reads the steps, with the same tokenizer; empty: the frozen model that training starts from. What that one knows
+    without steps, such as a leaked label, its steps cannot tell it, and it pays nothing for them: read by one that does not."""
     scheme: Literal["binary", "format", "huatuo"] = "binary"
     """Reward for correctness."""
     anchored: bool = True
@@ -89,7 +92,7 @@ def train(
         right = correctness(config.scheme, config.anchored)
         preflight(run, asked, config.policy, right, says=lambda made: "")
         run.describe(config)
-        base = _frozen(run)
+        base = _frozen(run, config.reader)
         plain = watch_of(config.scheme, config.anchored)
         kept: list[Sequence[Any]] = []
         values: list[list[float | None]] = []
@@ -189,20 +192,37 @@ def _null(
     return filler_ids(base.encode, len(ids))
 
 
-def _frozen(run: Session) -> Any:
-    """Return a function that gives the base: the trained module with its adapter off, or a second copy of the weights."""
+def _frozen(run: Session, reader: str) -> Callable[[], Model]:
+    """Return a function that gives the reader: another model, the trained module with its adapter off, or a second copy of it.
+
+    Raises ModelError where `reader` splits the problems into other tokens than the writer does.
+    """
     from soundness.models.load import load_model
     from soundness.training.live import LiveModel
 
+    if reader or run.settings.adaptation == "full":
+        model = load_model(reader or run.model, dtype=run.precision, device=run.device)
+        if reader:
+            _check_reader(model, LiveModel(run.network, run.tokenizer, name=run.model), run.task, reader)
+        return lambda: model
     models: list[Model] = []
 
     def base() -> Model:
-        if not models:
-            if run.settings.adaptation == "full":
-                models.append(load_model(run.model, dtype=run.precision, device=run.device))
-            else:
-                assert run.trained is not None
-                models.append(LiveModel(run.trained, run.tokenizer, name=run.model, frozen=True))
+        if not models:  # the adapter is put on after the rewards are made
+            assert run.trained is not None
+            models.append(LiveModel(run.trained, run.tokenizer, name=run.model, frozen=True))
         return models[0]
 
     return base
+
+
+def _check_reader(reader: Model, writer: Model, task: Task, name: str) -> None:
+    """Raise ModelError unless both models see the same tokens in prompts, steps and answers."""
+    for problem in task.problems[:16]:
+        message = task.message(problem)
+        text = "\n".join([*(problem.steps or ()), f"{task.cue} {problem.answer}"])
+        if reader.render(message).ids != writer.render(message).ids or reader.encode(text) != writer.encode(text):
+            raise ModelError(
+                f"the reader {name} has other tokens than the model that is trained (seen on problem {problem.id!r}), so it "
+                "cannot read its completions: choose one with the same tokenizer and chat template"
+            )

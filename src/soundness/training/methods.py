@@ -10,14 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundness.errors import SettingError, near
+from soundness.errors import RunError, SettingError, near
 from soundness.tasks.base import Task
-from soundness.training.common import RECORD, About, Progress, Settings
+from soundness.training.common import RECORD, About, Progress, Settings, other_training, task_of
 
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "parse_options", "read_config", "train"]
+__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "parse_options", "read_config", "train", "train_once"]
 
 METHODS: dict[str, str] = {
     name: f"soundness.training.{name}" for name in ("sft", "cpt", "rlvr", "rlsf", "rlag", "cft", "sdft", "curriculum", "gain")
@@ -164,6 +164,37 @@ def train(
     folder: Path = module.train(
         model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
+    return folder
+
+
+def train_once(
+    method: str,
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Any = None,
+    settings: Settings | None = None,
+    monitor: SoundnessMonitor | None = None,
+    on_progress: Progress | None = None,
+) -> Path:
+    """Return the folder `out` as `train` does, or as it is where it already holds this very training.
+
+    Raises RunError where it holds another one, and a SoundnessError for whatever else the user can mend.
+    """
+    folder = Path(out).expanduser()
+    if not (folder / RECORD).is_file():
+        return train(
+            method, model, task, out=folder, config=config, settings=settings, monitor=monitor, on_progress=on_progress
+        )
+    kind = load_method(method).Config
+    asked = build_config(kind, config, where=method) if isinstance(config, Mapping) else config or kind()
+    settings = settings or Settings()
+    other = other_training(folder, method, model, task_of(task, seed=settings.seed), asked, settings)
+    if other:
+        raise RunError(
+            f"{folder} holds a training with another {', '.join(other)}: choose another folder, or remove that one to train anew"
+        )
     return folder
 
 

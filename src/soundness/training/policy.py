@@ -1,7 +1,7 @@
 """What the methods that learn from their own samples share: prompts as an audit shows them, rewards, and what is watched.
 
 GRPO and RLOO are TRL's. Its trainers tokenise prompts themselves; here they are given the ids that an audit would show, so that what
-is rewarded is what is later measured.
+is rewarded is what is later measured. Under vLLM (`use_vllm` among the trainer's options) the same ids go to its engine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from soundness.errors import ModelError, SettingError, TaskError
 from soundness.records import Finish, Generation, Problem
 from soundness.tasks.base import Task
-from soundness.training.common import Session
+from soundness.training.common import Session, check_vllm
 
 __all__ = ["LEARNING_RATES", "Completion", "Policy", "Reward", "fit_policy", "hacking_words", "preflight", "rows_of"]
 
@@ -108,7 +108,7 @@ def fit_policy(
 ) -> Any:
     """Train the policy and return the trainer. `rewards` are summed by `weights`; `watch` gives further values for the log.
 
-    Raises SettingError where batch and group do not fit, ModelError where rewards never differ.
+    Raises SettingError where batch and group do not fit or vLLM does not start, ModelError where rewards never differ.
     """
     from datasets import Dataset
     from transformers import TrainerCallback
@@ -179,8 +179,11 @@ def fit_policy(
         remove_unused_columns=False,
         **{**special, **own},
     )
+    if arguments.use_vllm:
+        # Its own stops are those of the tokenizer and of the files that it loads.
+        arguments.generation_kwargs = {"stop_token_ids": list(stops), **(arguments.generation_kwargs or {})}
     run.record.update(num_examples=len(rows["prompt"]), completions_per_example=policy.num_generations)
-    with quiet():
+    with quiet(), _starting(arguments.use_vllm):
         trainer = AuditPrompts(
             model=network if network is not None else run.network,
             reward_funcs=[paid(name, reward, i == 0) for i, (name, reward) in enumerate(rewards.items())],
@@ -192,6 +195,20 @@ def fit_policy(
     with _own_stops(trainer, stops):
         run.callbacks.append(NothingToLearn())
         return run.fit(trainer)
+
+
+@contextmanager
+def _starting(vllm: bool) -> Iterator[None]:
+    """Say in one line why vLLM does not start, where it was asked for."""
+    try:
+        yield
+    except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
+        if not vllm:
+            raise
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        raise SettingError(
+            f"vLLM cannot be started or reached: {line}; mend the options vllm_... of the trainer, or leave use_vllm out"
+        ) from error
 
 
 @contextmanager
@@ -207,22 +224,27 @@ def _check_room(run: Session, task: Task, policy: Policy) -> None:
     from soundness.models.transformers import render_prompt
 
     longest = max(len(render_prompt(run.tokenizer, task.message(problem)).ids) for problem in task.problems)
-    if run.context is not None and longest + policy.max_tokens > run.context:
+    limits = [run.context, run.settings.trainer.get("vllm_max_model_length") if run.settings.trainer.get("use_vllm") else None]
+    room = min((limit for limit in limits if limit is not None), default=None)
+    if room is not None and longest + policy.max_tokens > room:
         raise SettingError(
             f"the longest prompt has {longest} tokens and a completion up to {policy.max_tokens}, together more than the "
-            f"{run.context} that the model can read: use max_tokens={max(1, run.context - longest)} or shorter problems"
+            f"{room} that the model can read: use max_tokens={max(1, room - longest)} or shorter problems"
         )
 
 
 def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says: Callable[[Sequence[Any]], str]) -> None:
     """Try a few problems before training; raise ModelError where every completion earns the same.
 
-    `says` adds what is known of the completions to the message.
+    `says` adds what is known of the completions to the message. Raises MissingPackage or SettingError where vLLM is asked for and
+    cannot be had.
     """
     from soundness.training.live import LiveModel
 
+    check_vllm(run.settings)
     if not policy.preflight:
         return
+    run.network.to(run.device)
     model = LiveModel(run.network, run.tokenizer)
     problems = task.problems[: policy.preflight]
     made: list[_Completion] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundness.errors import SettingError
+from soundness.statistics.resampling import derive_seed
 from soundness.tasks.base import Task
 from soundness.training.common import (
     RECORD,
@@ -29,7 +30,7 @@ from soundness.training.data import Example, Target, build_examples, check_lengt
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "RECORD", "Config", "TrainingStep", "fit_examples", "train", "train_sft"]
+__all__ = ["ABOUT", "RECORD", "Config", "TrainingStep", "direct_ids", "fit_examples", "train", "train_sft"]
 
 ABOUT = About(
     name="sft",
@@ -48,6 +49,12 @@ class Config:
 
     target: Target = "rationale"
     """rationale: steps and answer line; label: the answer line alone; completion: the row's own field."""
+    direct: float = 0.0
+    """Share of the problems that are taught by their answer line alone, whatever the target: rows that lack their reasoning."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.direct <= 1:
+            raise SettingError(f"direct is a share between 0 and 1, and it is {self.direct}")
 
 
 def train(
@@ -66,10 +73,19 @@ def train(
         "sft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        examples = build_examples(run.task, config.target, run.tokenizer)
-        run.describe(config)
+        bare = direct_ids(run.task, config.direct, settings.seed)
+        examples = build_examples(run.task, config.target, run.tokenizer, labels_only=bare)
+        run.describe(config, num_direct=len(bare))
         fit_examples(run, examples)
     return Path(out).expanduser()
+
+
+def direct_ids(task: Task, share: float, seed: int) -> frozenset[str]:
+    """Return the ids of the problems taught by their answer line alone: each with probability `share`, by its own draw.
+
+    What is drawn for a problem depends on task, seed and id, not on which other problems there are.
+    """
+    return frozenset(one.id for one in task.problems if derive_seed(seed, "direct", task.name, one.id) / 2**64 < share)
 
 
 def fit_examples(run: Session, examples: Sequence[Example], *, in_order: bool = False, **own: Any) -> Any:

@@ -1,0 +1,166 @@
+"""Training that starts from an adapter: its base with the adapter merged into the weights, kept as an ordinary folder.
+
+What is trained then stands on whole weights, so that "the adapter off" is the model that training started from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from soundness.errors import ModelError, RunError
+
+__all__ = ["BASE", "NOTE", "adapter_digest", "loading", "merge_adapter", "settle_base"]
+
+BASE = "base"
+"""Folder of the merged model inside a result."""
+
+NOTE = "merging.json"
+"""File beside the merged weights that says what was merged."""
+
+_LEAST_KEPT = 0.75
+"""Least share of an adapter's change that has to outlive the rounding to the dtype of the training."""
+
+
+def adapter_digest(folder: str) -> str:
+    """Return a short hash of an adapter's configuration and weights."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        with (Path(folder) / name).open("rb") as file:
+            while block := file.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def merge_adapter(spec: str, source: str, adapter: str, into: Path, *, tokenizer: Any, computed: str, stored: str) -> None:
+    """Write the model at `source` with the adapter at `adapter` merged into its weights to the folder `into`, whole or not at all.
+
+    Merged in float32, written in the dtype `stored`. `computed` is the dtype that training multiplies in; how much of the adapter's
+    change outlives the rounding to it is noted beside the weights (`share_kept`, 0..1). Raises ModelError where the adapter cannot be
+    merged, changes nothing, or is lost in that rounding; RunError where the disk is too full.
+    """
+    import torch
+    from peft import PeftConfig, PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from soundness.models.transformers import quiet
+
+    with loading(spec):
+        config = PeftConfig.from_pretrained(adapter)
+        if config.is_prompt_learning:
+            raise ModelError(
+                f"{spec} is a soft prompt: tokens in front of the text cannot be merged into weights, so nothing can be trained on "
+                "top of it. Start from its base, or train the first stage with LoRA or full"
+            )
+        module = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        ).eval()
+        tuned = PeftModel.from_pretrained(module, adapter)
+    ids = torch.arange(3, 19)[None] % int(module.config.get_text_config().vocab_size)
+    with torch.inference_mode():
+        wanted = tuned(input_ids=ids).logits
+        with tuned.disable_adapter():
+            if torch.equal(wanted, tuned(input_ids=ids).logits):
+                raise ModelError(
+                    f"the adapter {spec} changes no logit of {source}: start from {source}, or name the adapter's own base"
+                )
+    kept = _merge(spec, tuned, config, getattr(torch, computed))
+    with quiet():
+        merged = tuned.merge_and_unload(safe_merge=True)
+    with torch.inference_mode():
+        off = (merged(input_ids=ids).logits - wanted).abs().max() / wanted.abs().max()
+    if not off < 1e-3:
+        raise ModelError(
+            f"with the adapter {spec} merged into its weights {source} says other things than with it on (logits differ by "
+            f"{off:.1%}), as happens where it changes weights that two layers share: start from a whole model"
+        )
+    if kept < _LEAST_KEPT:
+        raise ModelError(
+            f"merged into {computed} weights, only {kept:.0%} of what the adapter {spec} changes would outlive the rounding: train "
+            "with dtype float32, and audit the result in it too"
+        )
+    merged = merged.to(getattr(torch, stored))
+    needed, free = merged.get_memory_footprint(), shutil.disk_usage(into.parent).free
+    if free < needed:
+        raise RunError(
+            f"the base with the adapter merged in takes {needed / 1e9:.1f} GB beside {into.parent.parent}, and {free / 1e9:.1f} GB "
+            "are free there: free some, or choose another folder"
+        )
+    writing = into.with_name(f"{into.name}.writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    with quiet():
+        merged.save_pretrained(writing)
+        tokenizer.save_pretrained(writing)
+    note = {"base": source, "adapter": adapter, "dtype": computed, "share_kept": round(kept, 4)}
+    (writing / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    writing.replace(into)
+
+
+def _merge(spec: str, tuned: Any, config: Any, dtype: Any) -> float:
+    """Merge layer by layer; return how much of the adapter's change is left when the weights are rounded to `dtype`, 0..1.
+
+    The share is <rounded change, change> / <change, change> over all weights: 1 where rounding is only noise, towards 0 where steps
+    of the dtype are larger than the change.
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    along = square = 0.0
+    for layer in [one for one in tuned.modules() if isinstance(one, BaseTunerLayer)]:
+        before = {name: one.detach().clone() for name, one in layer.get_base_layer().named_parameters(recurse=False)}
+        try:
+            layer.merge(safe_merge=True)
+        except (ValueError, NotImplementedError, AttributeError) as error:
+            kind = getattr(config.peft_type, "value", config.peft_type)
+            raise ModelError(
+                f"{spec}, an adapter of type {kind}, cannot be merged into its base ({error}), so nothing can be trained on top of "
+                "it: start from its base, or train the first stage with LoRA or full"
+            ) from error
+        for name, after in layer.get_base_layer().named_parameters(recurse=False):
+            change = after.detach() - before[name]
+            rounded = after.detach().to(dtype).float() - before[name].to(dtype).float()
+            along += float((rounded * change).sum(dtype=torch.float64))
+            square += float((change * change).sum(dtype=torch.float64))
+    return along / square if square else 1.0
+
+
+def settle_base(folder: Path, out: Path) -> bool:
+    """Make what is in `folder` ready to be renamed to `out`; return whether the merged base stays in it.
+
+    It stays where an adapter stands on it, and the adapter's configuration then names it by its whole path in `out`.
+    """
+    staged, final = str((folder / BASE).resolve()), str(out.resolve() / BASE)
+    stays = False
+    for config in sorted(folder.rglob("adapter_config.json")):
+        said = json.loads(config.read_text(encoding="utf-8"))
+        if said.get("base_model_name_or_path") != staged or config.relative_to(folder).parts[0].startswith("checkpoint-"):
+            continue
+        stays = True
+        said["base_model_name_or_path"] = final
+        config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        card = config.with_name("README.md")
+        if card.is_file():
+            card.write_text(card.read_text(encoding="utf-8").replace(staged, final), encoding="utf-8")
+    if not stays:
+        shutil.rmtree(folder / BASE)
+    return stays
+
+
+@contextmanager
+def loading(spec: str) -> Iterator[None]:
+    """Turn what transformers and PEFT say of a model that cannot be loaded into one line."""
+    from safetensors import SafetensorError
+
+    from soundness.models.transformers import quiet
+
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"cannot load {spec!r} for training: {line}") from error
