@@ -4,6 +4,9 @@ A more accurate model has other chains simply because it is more accurate. So ea
 and the copy whose accuracy comes nearest to one that all of them reach is the one that is audited. A training that never becomes
 more accurate than the base cannot be matched: it sets no target, and its last copy is audited.
 
+Methods want different learning rates. Where a training lists several, the first seed is trained at each, and the rate whose best copy
+solves most problems of a third set, neither trained nor audited on, is the one for all seeds.
+
     model = "organism:base"
     task = "organism:domain"
     limit = 200                   # problems to train on
@@ -23,6 +26,7 @@ more accurate than the base cannot be matched: it sets no target, and its last c
     name = "gain"
     method = "gain"
     strength = 0.5
+    learning_rates = [3e-5, 1e-4, 3e-4]
     settings = { batch_size = 32 }
 """
 
@@ -36,20 +40,28 @@ from pathlib import Path
 from typing import Any
 
 from soundness.audit import Progress, audit
-from soundness.errors import SettingError, TaskError, near
+from soundness.errors import DivergedError, SettingError, TaskError, near
 from soundness.records import Comparison
 from soundness.report.verdict import RELIANCE
+from soundness.runs.tables import write_text
+from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
-from soundness.training.common import RECORD, Settings
-from soundness.training.methods import build_config, dry_run, load_method, train
+from soundness.training.common import RECORD, Settings, copies
+from soundness.training.methods import build_config, dry_run, load_method, train_once
 
 __all__ = ["Atlas", "Plan", "Row", "compare", "read_plan"]
 
 LEARNED = 0.05
 """Accuracy over the base's that the best copy of each seed must reach for a training to count as having learned the task."""
 
+LEAST_TUNING = 20
+"""Problems that choosing a learning rate takes."""
+
 _AUDIT_SEED = 100_003
-"""Added to a world's seed for the problems that are audited, where the plan names no other task for it."""
+"""Seed of the problems that are audited, where they are drawn."""
+
+_TUNING_SEED = 200_003
+"""Seed of the problems that learning rates are chosen on, where they are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ class Training:
     method: str
     config: Any
     settings: Settings
+    learning_rates: tuple[float, ...] = ()
+    """Rates to choose from; empty for the one in the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,9 @@ class Plan:
     task: str
     trainings: tuple[Training, ...]
     audit: str | None = None
+    """Problems to audit on; None for `task` with another seed."""
+    tune: str | None = None
+    """Problems to choose learning rates on; None for those of `audit` with another seed that are not audited."""
     limit: int | None = None
     audit_limit: int = 100
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -95,6 +112,8 @@ class Row:
     verdict: str
     seconds: float
     """Of training."""
+    learning_rate: float | None = None
+    """Peak rate that it was trained with."""
     learned: bool = True
     """Whether the training became more accurate than the base, and so could be matched."""
 
@@ -103,6 +122,10 @@ class Row:
 class Atlas:
     """What a comparison found."""
 
+    model: str
+    """What every training started from."""
+    task: str
+    """What was trained on."""
     target: float
     """The accuracy at which models are compared."""
     base_accuracy: float
@@ -111,6 +134,11 @@ class Atlas:
     base_reliance: float | None
     rows: tuple[Row, ...]
     page: str
+    """The page with table and picture."""
+    audit: str
+    """The audit's report, from the folder of the comparison."""
+    sweeps: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Training -> learning rate -> accuracy of its best copy on the problems to tune on, or None where it diverged."""
     notes: tuple[str, ...] = field(default=())
 
 
@@ -123,7 +151,7 @@ def read_plan(path: Path | str) -> Plan:
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"{path} is not TOML: {error}") from error
     common, listed = given.pop("settings", {}), given.pop("method", [])
-    known = ("model", "task", "audit", "limit", "audit_limit", "seeds", "keep_every", "max_tokens")
+    known = ("model", "task", "audit", "tune", "limit", "audit_limit", "seeds", "keep_every", "max_tokens")
     for name in given:
         if name not in known:
             raise SettingError(f"{path}: there is no option {name!r}{near(name, known)}; there are {', '.join(known)}")
@@ -144,29 +172,35 @@ def _training(row: Mapping[str, Any], common: Mapping[str, Any], where: str) -> 
     if not isinstance(method, str):
         raise SettingError(f'{where}: each [[method]] names its method, such as method = "sft"')
     name = str(options.pop("name", method))
+    rates = options.pop("learning_rates", [])
+    if not isinstance(rates, list) or not all(isinstance(rate, (int, float)) and rate > 0 for rate in rates):
+        raise SettingError(f"{where}, {name}: learning_rates is a list of rates above 0, and it is {rates!r}")
     settings = build_config(Settings, {**common, **options.pop("settings", {})}, where=f"{where}, settings of {name}")
-    return Training(name, method, build_config(load_method(method).Config, options, where=f"{where}, {name}"), settings)
+    config = build_config(load_method(method).Config, options, where=f"{where}, {name}")
+    return Training(name, method, config, settings, tuple(map(float, rates)))
 
 
 def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress | None = None) -> Atlas:
     """Return the comparison; models, audit, `atlas.json` and the page are kept in `out`, and what is there is not done again."""
-    from soundness.report.atlas import atlas_markdown, write_picture
+    from soundness.report.atlas import write_atlas
     from soundness.report.page import write_page
 
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     out = Path(out).expanduser()
     told = on_progress or (lambda what, done, total: None)
     panel = _panel(plan)
+    tuning = _tuning(plan, panel) if any(one.learning_rates for one in plan.trainings) else None
     _check(plan, out, told)
+    plan, sweeps = (plan, {}) if tuning is None else _sweep(plan, tuning, out, told)
     folders: dict[tuple[str, int], Path] = {}
     for number, training in enumerate(plan.trainings):
         for seed in plan.seeds:
             told("training", number * len(plan.seeds) + plan.seeds.index(seed), len(plan.trainings) * len(plan.seeds))
             folders[training.name, seed] = _train(plan, training, seed, out)
     base_accuracy = _accuracy(plan, panel, plan.model, out)
-    copies = {key: _copies(folder) for key, folder in folders.items()}
+    kept = {key: copies(folder) for key, folder in folders.items()}
     accuracies = {
-        key: {step: _accuracy(plan, panel, str(one), out) for step, one in found.items()} for key, found in copies.items()
+        key: {step: _accuracy(plan, panel, str(one), out) for step, one in found.items()} for key, found in kept.items()
     }
     best = {key: max(values.values()) for key, values in accuracies.items()}
     learned = {one.name: all(best[one.name, seed] >= base_accuracy + LEARNED for seed in plan.seeds) for one in plan.trainings}
@@ -176,9 +210,9 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
         key: min(values, key=lambda step: (abs(values[step] - target), step)) if learned[key[0]] else max(values)
         for key, values in accuracies.items()
     }
-    models = [str(copies[key][step]) for key, step in chosen.items()]
+    models = [str(kept[key][step]) for key, step in chosen.items()]
     run = audit(plan.model, models, panel, out=out / "audit", max_tokens=plan.max_tokens, on_progress=on_progress)
-    page = write_page(run)
+    report = write_page(run)
     rows = []
     for (name, seed), model, verdict in zip(chosen, models, run.verdicts, strict=True):
         mine = [one for one in run.comparisons if one.tuned == verdict.tuned]
@@ -196,6 +230,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
                 no_steps=_value(mine, "no_steps", "-"),
                 verdict=str(verdict.word.value),
                 seconds=record["seconds"],
+                learning_rate=record["settings"]["learning_rate"],
                 learned=learned[name],
             )
         )
@@ -215,18 +250,64 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
     if len(plan.seeds) < 3:
         notes.append(f"{len(plan.seeds)} seed(s) of training: differences between methods may be those between seeds")
     atlas = Atlas(
+        model=plan.model,
+        task=plan.task,
         target=target,
         base_accuracy=base_accuracy,
         base_information=_base_value(run.comparisons, "info_gain_over_swap"),
-        base_reliance=_mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
+        base_reliance=mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
         rows=tuple(rows),
-        page=str(page),
+        page=str(out / "atlas.html"),
+        audit=f"audit/{report.name}",
+        sweeps={name: {f"{rate:g}": value for rate, value in found.items()} for name, found in sweeps.items()},
         notes=tuple(notes),
     )
-    (out / "atlas.json").write_text(json.dumps(asdict(atlas), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "atlas.md").write_text(atlas_markdown(atlas), encoding="utf-8")
-    write_picture(atlas, out / "atlas.svg")
+    write_text(out / "atlas.json", json.dumps(asdict(atlas), indent=1, allow_nan=False) + "\n")
+    write_atlas(atlas, out)
     return atlas
+
+
+def _sweep(plan: Plan, tuning: Task, out: Path, told: Progress) -> tuple[Plan, dict[str, dict[float, float | None]]]:
+    """Return the plan with the chosen learning rates, and what each rate came to. Raises DivergedError where none is any good."""
+    swept = [(one, rate) for one in plan.trainings for rate in one.learning_rates]
+    found: dict[str, dict[float, float | None]] = {}
+    for number, (training, rate) in enumerate(swept):
+        told("choosing learning rates", number, len(swept))
+        try:
+            folder = _train(plan, _at(training, rate), plan.seeds[0], out)
+        except DivergedError:
+            best = None
+        else:
+            best = max(_accuracy(plan, tuning, str(one), out) for one in copies(folder).values())
+        found.setdefault(training.name, {})[rate] = best
+    chosen = []
+    for one in plan.trainings:
+        known = {rate: value for rate, value in found.get(one.name, {}).items() if value is not None}
+        if one.learning_rates and not known:
+            rates = ", ".join(f"{rate:g}" for rate in one.learning_rates)
+            raise DivergedError(f"{one.name} diverged at every learning rate it may have ({rates}): give it lower ones")
+        chosen.append(_at(one, max(known, key=lambda rate: (known[rate], -rate))) if known else one)
+    return replace(plan, trainings=tuple(chosen)), found
+
+
+def _at(training: Training, rate: float) -> Training:
+    return replace(training, settings=replace(training.settings, learning_rate=rate))
+
+
+def _tuning(plan: Plan, panel: Task) -> Task:
+    """Return the problems to choose learning rates on. Raises TaskError where too few are neither trained nor audited on."""
+    spec = plan.tune or plan.audit or plan.task
+    drawn = load_task(spec, limit=plan.audit_limit, seed=_TUNING_SEED)
+    used = {one.question for one in panel.problems}
+    for seed in plan.seeds:
+        used |= {one.question for one in load_task(plan.task, limit=plan.limit, seed=seed).problems}
+    left = tuple(one for one in drawn.problems if one.question not in used)
+    if len(left) < LEAST_TUNING:
+        raise TaskError(
+            f"learning rates are chosen on problems that are neither trained nor audited on, at least {LEAST_TUNING}, and {spec} "
+            f'leaves {len(left)}: name others with tune = "TASK"'
+        )
+    return replace(drawn, problems=left)
 
 
 def _panel(plan: Plan) -> Task:
@@ -245,7 +326,8 @@ def _panel(plan: Plan) -> Task:
 
 def _check(plan: Plan, out: Path, told: Progress) -> None:
     """Take one step of every training that is still to be done, so that what cannot work is said before hours are spent."""
-    waiting = [one for one in plan.trainings if not (out / "models" / f"{one.name}-{plan.seeds[0]}" / RECORD).is_file()]
+    first = [_at(one, one.learning_rates[0]) if one.learning_rates else one for one in plan.trainings]
+    waiting = [one for one in first if not (_folder(out, one, plan.seeds[0]) / RECORD).is_file()]
     for number, training in enumerate(waiting):
         told("checking", number, len(waiting))
         task = load_task(plan.task, limit=plan.limit, seed=plan.seeds[0])
@@ -253,20 +335,17 @@ def _check(plan: Plan, out: Path, told: Progress) -> None:
         dry_run(training.method, plan.model, task, config=training.config, settings=settings)
 
 
+def _folder(out: Path, training: Training, seed: int) -> Path:
+    rate = f"-{training.settings.learning_rate:g}" if training.learning_rates else ""
+    return out / "models" / f"{training.name}{rate}-{seed}"
+
+
 def _train(plan: Plan, training: Training, seed: int, out: Path) -> Path:
-    folder = out / "models" / f"{training.name}-{seed}"
-    if (folder / RECORD).is_file():
-        return folder
     task = load_task(plan.task, limit=plan.limit, seed=seed)
     settings = replace(training.settings, seed=seed, keep_every=plan.keep_every)
-    return train(training.method, plan.model, task, out=folder, config=training.config, settings=settings)
-
-
-def _copies(folder: Path) -> dict[int, Path]:
-    """Return the kept copies of a training by their step, the final model among them."""
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    found = {int(one.name): one for one in sorted((folder / "steps").glob("*"), key=lambda one: int(one.name))}
-    return {**found, int(record["num_steps"]): folder}
+    return train_once(
+        training.method, plan.model, task, out=_folder(out, training, seed), config=training.config, settings=settings
+    )
 
 
 def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
@@ -276,7 +355,8 @@ def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
     from soundness.training.common import digest
     from soundness.training.monitor import look
 
-    note = out / "accuracies" / f"{digest(model, panel.fingerprint, plan.max_tokens)}.json"
+    weights = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(Path(model).glob("*.safetensors"))]
+    note = out / "accuracies" / f"{digest(model, weights, panel.fingerprint, plan.max_tokens)}.json"
     if note.is_file():
         return float(json.loads(note.read_text(encoding="utf-8")))
     found = look(load_model(model), panel, ["accuracy"], sampling=Sampling(0, 0.0, 1.0, plan.max_tokens, "auto"))
@@ -284,7 +364,7 @@ def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
     if solved is None:
         raise TaskError(f"{panel.name} has no reference answers, so accuracy cannot be matched")
     note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(solved), encoding="utf-8")
+    write_text(note, json.dumps(solved))
     return solved
 
 
@@ -299,9 +379,4 @@ def _base_value(comparisons: Iterable[Comparison], metric: str) -> float | None:
 
 
 def _reliance(comparisons: list[Comparison]) -> float | None:
-    return _mean_known(_value(comparisons, name, "self") for name in RELIANCE)
-
-
-def _mean_known(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return mean_known(_value(comparisons, name, "self") for name in RELIANCE)

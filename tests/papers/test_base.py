@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from soundness.papers.base import Expectation, Finding, State, find, overall, seed_interval
+from soundness.papers.base import Expectation, Finding, State, difference, find, make_once, overall
 
 
 def found(values: Sequence[float | None], above: float = 0.1, below: float = 0.0, role: str = "claim") -> Finding:
@@ -35,10 +36,25 @@ def test_what_could_not_be_computed_has_no_interval_and_is_no_zero():
     assert found((None, None)).mean is None
 
 
-def test_the_interval_is_students():
-    low, high = seed_interval([1.0, 3.0])
-    assert (low, high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
-    assert seed_interval([1.0]) is None
+def test_a_difference_needs_both() -> None:
+    assert difference(3.0, 1.0) == 2.0
+    assert difference(0.0, 0.0) == 0.0
+    assert difference(None, 1.0) is None and difference(3.0, None) is None
+
+
+def test_what_is_made_is_kept_and_not_made_again(tmp_path: Path) -> None:
+    made = []
+
+    def make(value: float = 0.1) -> dict[str, float]:
+        made.append(value)
+        return {"value": value}
+
+    path = tmp_path / "found.json"
+    assert make_once(path, make) == make_once(path, make) == {"value": 0.1}
+    assert made == [0.1]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        make_once(tmp_path / "other.json", lambda: make(float("nan")))
+    assert [one.name for one in tmp_path.iterdir()] == ["found.json"]
 
 
 def test_the_whole_needs_every_premise_and_every_part():

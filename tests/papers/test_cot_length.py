@@ -4,10 +4,12 @@ import dataclasses
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from soundness.papers import cot_length
 from soundness.papers.base import State, find
@@ -242,6 +244,30 @@ def test_reinforcement_raises_what_is_paid_and_not_what_a_coin_pays(monkeypatch:
         cot_length._reinforce(scale, model, 0, paid, lambda done, total: None)  # type: ignore[arg-type]
         shares[paid] = share_of_digit(model)
     assert shares["answer"] > 0.8 > 0.5 > shares["random"]
+
+
+def test_what_a_model_is_given_lies_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    from soundness.training.scratch import build_decoder
+
+    class Elsewhere:
+        """Takes its ids on another device than the CPU, and answers on the CPU."""
+
+        device = torch.device("meta")
+
+        def __call__(self, input_ids: torch.Tensor) -> SimpleNamespace:
+            assert input_ids.device == self.device
+            return SimpleNamespace(logits=torch.zeros(*input_ids.shape, len(cot_length.IDS)))
+
+    expressions = [world.item(place, "device", 4, 4) for place in range(3)]
+    assert cot_length._mass(Elsewhere(), expressions, (1, 4)) == [0.5, 0.5]
+
+    scale = dataclasses.replace(SMALL, rl_steps=1, rl_problems=1, rl_samples=2)
+    right = cot_length.encode(world.chain(world.item(0, "rl/0", 4, 4), 1))
+    monkeypatch.setattr(cot_length, "_draw", lambda *_, **__: [right, right[:1]])
+    model = build_decoder(len(cot_length.IDS), layers=1, heads=1, width=16, positions=64).to("meta")
+    before = next(model.parameters())._version
+    assert cot_length._reinforce(scale, model, 0, "answer", lambda done, total: None) == [0.5]
+    assert next(model.parameters())._version > before  # a step was taken, there
 
 
 def test_a_run_gives_every_figure_the_same_twice_and_can_be_shown(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Table
+from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting
+from soundness.report.document import Table
 
 PAPER = Paper(
     name="toy",

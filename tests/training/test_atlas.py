@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,10 @@ settings = {{ max_steps = 2 }}
 """
 
 
-def write(path: Path, start: int) -> Path:
-    rows = [{"id": str(i), "question": f"Toss {i}.", "answer": "1", "steps": ["0 + 1 = 1"]} for i in range(start, start + 8)]
+def write(path: Path, start: int, count: int = 8) -> Path:
+    rows = [
+        {"id": str(i), "question": f"Toss {i}.", "answer": "1", "steps": ["0 + 1 = 1"]} for i in range(start, start + count)
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -45,13 +48,54 @@ def test_trainings_are_audited_where_they_are_equally_accurate(coin_model: Path,
     atlas = compare(plan, out=tmp_path / "atlas")
     assert [(row.name, row.method, row.seed) for row in atlas.rows] == [("label", "sft", 0), ("sft", "sft", 0)]
     assert all(row.step in (2, 4) for row in atlas.rows)
-    assert Path(atlas.page).is_file()
+    page = Path(atlas.page).read_text()
+    assert (Path(atlas.page).parent / atlas.audit).is_file()
+    assert f'<a href="{atlas.audit}">' in page
+    assert "<script" not in page
+    assert page.count("data:image/svg+xml;base64,") == 1
+    for row in atlas.rows:
+        assert f'<th scope="row">{row.name}' in page
     assert any("1 seed(s)" in note for note in atlas.notes)
     written = json.loads((tmp_path / "atlas" / "atlas.json").read_text())
     assert written["target"] == atlas.target
+    assert written["sweeps"] == {}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "atlas" / "models").rglob("training.json")}
     assert compare(plan, out=tmp_path / "atlas").rows == atlas.rows  # nothing is done again
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.timeout(400)
+def test_each_training_gets_the_rate_that_suits_it(coin_model: Path, tmp_path: Path) -> None:
+    """At the low rate nothing is learned and half of the answers stay wrong; the middle one learns; the high one diverges."""
+    task, audit, tune = (write(tmp_path / f"{start}.jsonl", start, 24) for start in (0, 30, 60))
+    plan = tmp_path / "plan.toml"
+    text = (
+        PLAN.format(model=coin_model, task=task, audit=audit)
+        .partition("[[method]]")[0]
+        .replace("seeds = [0]", "seeds = [0, 1]")
+        .replace("max_steps = 4", "max_steps = 16")
+    )
+    plan.write_text(
+        f"tune = '{tune}'\n{text}adaptation = 'full'\n[[method]]\nmethod = 'sft'\nlearning_rates = [1e-7, 3e-3, 10]\n"
+    )
+    atlas = compare(plan, out=tmp_path / "atlas")
+    found = atlas.sweeps["sft"]
+    assert list(found) == ["1e-07", "0.003", "10"]
+    assert found["0.003"] == 1.0 > found["1e-07"]
+    assert found["10"] is None
+    assert [(row.seed, row.learning_rate) for row in atlas.rows] == [(0, 0.003), (1, 0.003)]
+    assert sorted(one.name for one in (tmp_path / "atlas" / "models").iterdir()) == [
+        "sft-0.003-0",
+        "sft-0.003-1",
+        "sft-1e-07-0",
+    ]
+    words = (tmp_path / "atlas" / "atlas.md").read_text()
+    assert "| sft | 0.003 | 1.00 [1.00, 1.00] |" in words
+    assert re.search(r"\| training \| 1e-07 \| 0\.003 \| 10 \|\n.*\n\| sft \| 0\.\d\d \| 1\.00 \| diverged \|", words)
+    # The audited problems are not those that rates are chosen on.
+    plan.write_text(plan.read_text().replace(f"tune = '{tune}'\n", ""))
+    with pytest.raises(TaskError, match=r"at least 20, and .*30.jsonl leaves 0: name others with tune"):
+        compare(plan, out=tmp_path / "other")
 
 
 def test_bad_plans_are_refused(tmp_path: Path) -> None:
@@ -62,6 +106,7 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
         ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'stf'", "did you mean 'sft'"),
         ("model = 'm'\ntask = 't'\n[[method]]\nname = 'a'", "names its method"),
         ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'sft'\n[[method]]\nmethod = 'sft'", "one name"),
+        ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'sft'\nlearning_rates = [0]", "a list of rates above 0"),
         ("model =", "is not TOML"),
     ):
         plan.write_text(text)

@@ -19,14 +19,18 @@ A scale may have a field `data`, the folder of problems that is not part of the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
-from soundness.statistics.seeds import seed_interval
+from soundness.runs.tables import write_text
+from soundness.statistics.seeds import mean_known, seed_interval
 
 __all__ = [
+    "VEGA_LITE",
     "Arm",
     "Expectation",
     "Finding",
@@ -34,12 +38,16 @@ __all__ = [
     "Quoted",
     "Setting",
     "State",
-    "Table",
     "Told",
+    "difference",
     "find",
+    "make_once",
     "overall",
     "seed_interval",
 ]
+
+VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
+"""What a picture's specification names as its `$schema`."""
 
 Told = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
@@ -143,20 +151,11 @@ class Finding:
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as it is shown."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def find(expectation: Expectation, seeds: Sequence[Mapping[str, Any]]) -> Finding:
     """Return what became of an expectation over the seeds; a missing figure of any seed leaves it not reached."""
     values = tuple(seed["figures"].get(expectation.figure) for seed in seeds)
     known = [float(value) for value in values if value is not None]
-    mean = sum(known) / len(known) if known else None
+    mean = mean_known(known)
     interval = seed_interval(known) if len(known) == len(values) else None
     if interval is None:
         return Finding(expectation, values, mean, None, None, State.NOT_REACHED)
@@ -182,3 +181,19 @@ def overall(findings: Sequence[Finding]) -> State:
     if State.REFUTED in claims:
         return State.REFUTED
     return State.CONFIRMED if all(state is State.CONFIRMED for state in claims) else State.NOT_REACHED
+
+
+def difference(one: float | None, other: float | None) -> float | None:
+    """Return `one` less `other`, or None where either is missing."""
+    return None if one is None or other is None else one - other
+
+
+def make_once(path: Path, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the JSON file `path` holds; where it is not there, what `make` gives is kept in it first.
+
+    Raises RunError where the file cannot be written.
+    """
+    if not path.is_file():
+        write_text(path, json.dumps(make(), allow_nan=False))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from soundness.errors import RunError, SettingError, near
-from soundness.papers.base import Finding, Paper, State, Table, Told, find, overall
+from soundness.papers.base import Finding, Paper, State, Told, find, overall
+from soundness.report.document import Table
 
 __all__ = [
     "REPRODUCTIONS",

@@ -6,7 +6,6 @@ the plan alone, after its own search, after the search of another maze, or after
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Table, Told
-from soundness.runs.tables import replace_file
+from soundness.papers.base import VEGA_LITE, Arm, Expectation, Paper, Quoted, Setting, Told, make_once
+from soundness.report.document import Table
 from soundness.tasks.worlds.maze import (
     GENERATORS,
     Cell,
@@ -51,8 +50,6 @@ FILLER = "."
 """The word that says nothing."""
 
 ARMS = ("solution only", "correct", "swapped", "random", "filler")
-
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,20 +283,14 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
         for arm in ARMS:
             told(f"{arm}, trained on {kind}", sum(map(len, trained.values())), total)
             folder = out / kind / arm.replace(" ", "-")
-            kept = folder / "found.json"  # written last: what a killed run had finished is not made again
-            if not kept.is_file():
-                replace_file(kept, partial(_write, _run_arm(arm, taught, scale, seed, folder)))
-            trained[kind][arm] = json.loads(kept.read_text(encoding="utf-8"))
+            # Written last: what a killed run had finished is not made again.
+            trained[kind][arm] = make_once(folder / "found.json", partial(_run_arm, arm, taught, scale, seed, folder))
     told("arms", total, total)
     figures = _figures(trained[scale.trained_on[0]], scale.trained_on[0])
     skipped = [
         f"{name} has no value: no plan of the correct arm was valid." for name, value in figures.items() if value is None
     ]
     return {"figures": figures, "trained": trained, "skipped": skipped}
-
-
-def _write(found: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(found, allow_nan=False), encoding="utf-8")
 
 
 def _run_arm(arm: str, taught: Sequence[Lesson], scale: Scale, seed: int, folder: Path) -> dict[str, Any]:
@@ -491,7 +482,7 @@ def _picture(seeds: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
     plans = {"field": "plans", "type": "quantitative", "scale": {"domain": [0, 1]}, "title": "valid plans"}
     arms = {"field": "arm", "type": "nominal", "sort": list(ARMS), "title": None}
     return {
-        "$schema": _SCHEMA,
+        "$schema": VEGA_LITE,
         "data": {"values": rows},
         "facet": {
             "field": "tested",

@@ -16,7 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Table, Told
+from soundness.papers.base import VEGA_LITE, Arm, Expectation, Paper, Quoted, Setting, Told
+from soundness.report.document import Table
+from soundness.statistics.seeds import mean_known
 from soundness.tasks.worlds import prefix_sum as world
 
 __all__ = [
@@ -501,7 +503,7 @@ def _mass(model: Any, expressions: Sequence[world.Expression], per_step: Sequenc
     """Return the probability of each t in `per_step` as the first token, mean over problems; all other tokens are left out."""
     import torch
 
-    ids = torch.tensor([encode(world.question(one)) for one in expressions])
+    ids = torch.tensor([encode(world.question(one)) for one in expressions], device=model.device)
     with torch.inference_mode():
         scores = model(input_ids=ids).logits[:, -1]
     found = torch.softmax(scores[:, [IDS[world.control(count)] for count in per_step]].double(), -1).mean(0)
@@ -555,14 +557,14 @@ def _reinforce(
         if paid == "random":
             coin = random.Random(f"cot-length/coin/{seed}/{step}")
             rewards = [float(coin.random() < history[-1]) for _ in rewards]
-        gains = torch.tensor(advantages(rewards, scale.rl_samples))
-        if bool((gains != 0).any()):
+        gains = advantages(rewards, scale.rl_samples)
+        if any(gains):
             asked = [encode(world.question(one)) for one in expressions]
             batch = [([*q, *ids], [*[IGNORED] * len(q), *ids]) for q, ids in zip(asked, chains, strict=True)]
-            inputs = collate(batch)
+            inputs = {name: tensor.to(model.device) for name, tensor in collate(batch).items()}
             logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
             losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), inputs["labels"][:, 1:], reduction="none")
-            (losses.sum(1) * gains).mean().backward()
+            (losses.sum(1) * torch.tensor(gains, device=model.device)).mean().backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -640,7 +642,7 @@ def summary(networks: Sequence[Mapping[str, Any]], arms: Sequence[Mapping[str, A
         peaks.append({curve["operators"]: curve["best"]["log2"] for curve in curves if curve["best"] is not None})
         tops.append(np.array([point["right"] for point in network["curves"][-1]["points"]]))
     rises = [slope([math.log2(operators) for operators in one], list(one.values())) for one in peaks]
-    rise = _mean(rises)
+    rise = mean_known(rises)
     common = [operators for operators in peaks[0] if operators in peaks[-1]] if len(peaks) > 1 else []
     accuracy = kept[-1]["curves"][-1]["accuracy"]
     long, short, coin = arms
@@ -649,7 +651,7 @@ def summary(networks: Sequence[Mapping[str, Any]], arms: Sequence[Mapping[str, A
         "room": max(accuracy) - min(accuracy),
         "inverted_u": interior_margin(tops),
         "peak_with_operators": rise,
-        "peak_with_capability": _mean([peaks[0][operators] - peaks[-1][operators] for operators in common]),
+        "peak_with_capability": mean_known([peaks[0][operators] - peaks[-1][operators] for operators in common]),
         "rl_choice_gain": (long["choice_gain"] + short["choice_gain"]) / 2,
         "rl_accuracy_gain": long["after"]["accuracy"] - long["before"]["accuracy"],
         "rl_shorter": math.log2(long["before"]["length"] / long["after"]["length"]),
@@ -697,28 +699,28 @@ def tables(seeds: Sequence[Mapping[str, Any]]) -> Sequence[Table]:
     for network, same in _together(seeds, "networks"):
         theories = [one["theory"] or {} for one in same]
         fitted.append(
-            (network["name"], *(_show(_mean([one.get(key) for one in theories])) for key in ("a", "M", "C", "explained")))
+            (network["name"], *(_show(mean_known([one.get(key) for one in theories])) for key in ("a", "M", "C", "explained")))
         )
         for curve, alike in _together(same, "curves"):
             place = (network["name"], str(curve["operators"]))
-            accuracy = [_mean([one["accuracy"][i] for one in alike]) for i in range(len(curve["lengths"]))]
+            accuracy = [mean_known([one["accuracy"][i] for one in alike]) for i in range(len(curve["lengths"]))]
             curves.append((*place, ", ".join(f"{n}: {_show(a)}" for n, a in zip(curve["lengths"], accuracy, strict=True))))
             for i, steps in enumerate(curve["lengths"]):
-                shares = (_show(_mean([one[kind][i] for one in alike]), 3) for kind in ("misread", "miscounted"))
+                shares = (_show(mean_known([one[kind][i] for one in alike]), 3) for kind in ("misread", "miscounted"))
                 faults.append((*place, str(steps), str(curve["operators"] // steps), *shares))
-            found = _mean([one["best"] and one["best"]["log2"] for one in alike])
-            theory = _mean([one.get("theory_best") for one in alike])
+            found = mean_known([one["best"] and one["best"]["log2"] for one in alike])
+            theory = mean_known([one.get("theory_best") for one in alike])
             best.append((*place, _show(None if found is None else 2**found, 1), _show(theory, 1)))
     for arm, alike in _together(seeds, "arms"):
         for when in ("before", "after"):
-            mass = [_mean([one[when]["mass"][i] for one in alike]) for i in range(len(arm["per_step"]))]
+            mass = [mean_known([one[when]["mass"][i] for one in alike]) for i in range(len(arm["per_step"]))]
             learned.append(
                 (
                     arm["name"],
                     when,
                     ", ".join(f"{t}: {_show(share)}" for t, share in zip(arm["per_step"], mass, strict=True)),
-                    _show(_mean([one[when]["length"] for one in alike]), 1),
-                    _show(_mean([one[when]["accuracy"] for one in alike])),
+                    _show(mean_known([one[when]["length"] for one in alike]), 1),
+                    _show(mean_known([one[when]["accuracy"] for one in alike])),
                 )
             )
     return (
@@ -735,11 +737,6 @@ def tables(seeds: Sequence[Mapping[str, Any]]) -> Sequence[Table]:
 def _together(seeds: Sequence[Mapping[str, Any]], name: str) -> list[tuple[Any, list[Any]]]:
     """Return each entry of the first seed's list `name` with the same entry of every seed."""
     return [(one, [seed[name][place] for seed in seeds]) for place, one in enumerate(seeds[0][name])]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _show(value: float | None, digits: int = 2) -> str:
@@ -762,7 +759,6 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[str, Any]]
         for when in ("before", "after")
         for count, share in zip(arm["per_step"], arm[when]["mass"], strict=True)
     ]
-    schema = "https://vega.github.io/schema/vega-lite/v6.json"
     steps = {
         "field": "N",
         "type": "quantitative",
@@ -774,7 +770,7 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[str, Any]]
     y = {"field": "accuracy", "type": "quantitative", "scale": {"domain": [0, 1]}, "title": "accuracy"}
     return {
         "curves": {
-            "$schema": schema,
+            "$schema": VEGA_LITE,
             "data": {"values": points},
             "facet": {
                 "field": "network",
@@ -792,7 +788,7 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[str, Any]]
             },
         },
         "reinforcement": {
-            "$schema": schema,
+            "$schema": VEGA_LITE,
             "data": {"values": mass},
             "facet": {"field": "arm", "type": "nominal", "title": None, "sort": [one["name"] for one in seeds[0]["arms"]]},
             "spec": {

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundness.errors import SoundnessError
-from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Table, Told
+from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Told, difference
+from soundness.report.document import Table
 
 if TYPE_CHECKING:
     from soundness.examination import Examination
@@ -472,29 +473,25 @@ def figures(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
     filler = spread["filler_gain"]
     over_intact = "mistake_regenerated_over_intact"
     return {
-        "early_computes_over_ignores": _minus(
+        "early_computes_over_ignores": difference(
             planted("early_answering", "computes"), planted("early_answering", "ignores-chain")
         ),
-        "mistakes_computes_over_ignores": _minus(planted(over_intact, "computes"), planted(over_intact, "ignores-chain")),
+        "mistakes_computes_over_ignores": difference(planted(over_intact, "computes"), planted(over_intact, "ignores-chain")),
         "filler_loss": None if filler is None else -filler,
-        "mistakes_over_paraphrase": _minus(spread[over_intact], spread["paraphrase_regenerated_over_intact"]),
+        "mistakes_over_paraphrase": difference(spread[over_intact], spread["paraphrase_regenerated_over_intact"]),
         "usable_chains": sum(arm["usable"] for arm in language) / chains if chains else None,
-        "early_math_over_knowledge": _minus(read("early_answering", "gsm8k"), read("early_answering", "pubmedqa")),
+        "early_math_over_knowledge": difference(read("early_answering", "gsm8k"), read("early_answering", "pubmedqa")),
         "early_random": planted("early_answering", "random"),
         "gain_lost_by_random": lost(planted("info_gain_over_swap", "random"), planted("info_gain_over_swap", "computes")),
         "early_broken": read("early_answering", "organism:broken"),
         "gain_lost_by_broken": lost(
             read("info_gain_over_swap", "organism:broken"), read("info_gain_over_swap", "organism:sound")
         ),
-        "early_over_swap_shortcut": _minus(
+        "early_over_swap_shortcut": difference(
             read("early_answering", "organism:shortcut"), read("swap_reliance", "organism:shortcut")
         ),
         "gain_language_over_swap": spread["info_gain_over_swap"],
     }
-
-
-def _minus(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
 
 
 def _pooled(readings: Sequence[Sequence[float] | None]) -> float | None:

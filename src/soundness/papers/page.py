@@ -5,24 +5,23 @@ Both print the same blocks, which are made once. Pictures are SVG files beside t
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib import resources
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from soundness.papers.base import Expectation, Finding, State, Table
+from soundness.papers.base import Expectation, Finding, State
 from soundness.papers.catalogue import REPRODUCTIONS, Reproduction, Result, findings, load_reproduction, shipped
-from soundness.report.page import visible
+from soundness.report import document
+from soundness.report.document import Block, Table, grid
 from soundness.report.terminal import figure
-from soundness.runs.tables import replace_file
+from soundness.runs.tables import write_text
 
 __all__ = [
-    "Block", "blocks", "bounds", "digest", "duration", "html", "index", "interval", "markdown", "verdict", "write_all", "write_docs",
+    "blocks", "bounds", "digest", "duration", "html", "index", "interval", "markdown", "verdict", "write_all", "write_docs",
 ]  # fmt: skip
 
 _TRUST = {
@@ -33,20 +32,6 @@ _TRUST = {
     "unverified": "could not be checked",
     "computed": "computed here from printed values",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One part of a page: exactly one of its fields is filled."""
-
-    heading: str = ""
-    verdict: str = ""
-    text: str = ""
-    points: tuple[str, ...] = ()
-    table: Table | None = None
-    picture: str = ""
-    """Name of the picture; its file is NAME-PICTURE.svg."""
-    command: str = ""
 
 
 def interval(found: Finding) -> str:
@@ -203,51 +188,12 @@ def _made(result: Result) -> Table:
 
 def markdown(module: Reproduction, result: Result) -> str:
     """Return the page as Markdown; pictures are NAME-PICTURE.svg beside it."""
-    parts = []
-    for place, block in enumerate(blocks(module, result)):
-        if block.heading:
-            parts.append(f"{'#' if place == 0 else '##'} {_plain(block.heading)}")
-        elif block.verdict:
-            parts.append(f"**{_plain(block.verdict)}**")
-        elif block.text:
-            parts.append(_plain(block.text))
-        elif block.points:
-            parts.append("\n".join(f"- {_plain(point)}" for point in block.points))
-        elif block.table is not None:
-            parts.append(_grid(block.table))
-        elif block.picture:
-            parts.append(f"![{_plain(block.picture)}]({result.name}-{block.picture}.svg)")
-        elif block.command:
-            parts.append(f"```\n{block.command}\n```")
-    return "\n\n".join(parts) + "\n"
-
-
-def _plain(text: str) -> str:
-    return " ".join(visible(text).replace("<", "&lt;").split())
-
-
-def _grid(table: Table) -> str:
-    lines = [table.head, ("---",) * len(table.head), *table.rows]
-    return "\n".join("| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return document.markdown(blocks(module, result), lambda picture: f"{result.name}-{picture}.svg")
 
 
 def html(module: Reproduction, result: Result, pictures: Mapping[str, str]) -> str:
     """Return the page as one HTML file; `pictures` are SVG texts by name."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["visible"] = visible
-    style = resources.files("soundness.report").joinpath("page.css").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.from_string(
-        resources.files("soundness.papers").joinpath("page.html.j2").read_text(encoding="utf-8")
-    ).render(
-        title=f"{result.name} at scale {result.scale}",
-        blocks=list(blocks(module, result)),
-        style=style,
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'",
-        pictures={name: base64.b64encode(svg.encode()).decode() for name, svg in pictures.items()},
-    )
+    return document.html(f"{result.name} at scale {result.scale}", blocks(module, result), pictures)
 
 
 def digest(specification: Mapping[str, Any]) -> str:
@@ -265,24 +211,18 @@ def write_all(module: Reproduction, result: Result, folder: Path) -> None:
     """Write pictures, NAME.md and page.html of a result to `folder`."""
     pictures = {name: _drawn(specification) for name, specification in module.pictures(result.seeds).items()}
     for name, svg in pictures.items():
-        _write(folder / f"{result.name}-{name}.svg", svg)
-    _write(folder / f"{result.name}.md", markdown(module, result))
-    _write(folder / "page.html", html(module, result, pictures))
-
-
-def _write(path: Path, text: str) -> None:
-    def put(part: Path) -> None:
-        part.write_text(text, encoding="utf-8")
-
-    replace_file(path, put)
+        write_text(folder / f"{result.name}-{name}.svg", svg)
+    write_text(folder / f"{result.name}.md", markdown(module, result))
+    write_text(folder / "page.html", html(module, result, pictures))
 
 
 def rows() -> list[dict[str, Any]]:
     """Return one row per reproduction, its state computed from the figures of the shipped result; None where there is no result."""
-    found = []
+    made = []
     for name in REPRODUCTIONS:
         paper, result = load_reproduction(name).PAPER, shipped(name)
-        found.append(
+        found, state = (None, None) if result is None else findings(paper, result)
+        made.append(
             {
                 "name": name,
                 "title": paper.title,
@@ -291,12 +231,12 @@ def rows() -> list[dict[str, Any]]:
                 "scale": None if result is None else result.scale,
                 "seeds": None if result is None else len(result.seeds),
                 "seconds": None if result is None else round(sum(result.seconds), 1),
-                "state": None if result is None else findings(paper, result)[1].value,
-                "parts": None if result is None else parts(findings(paper, result)[0]),
+                "state": None if state is None else state.value,
+                "parts": None if found is None else parts(found),
                 "date": None if result is None else result.date,
             }
         )
-    return found
+    return made
 
 
 def parts(found: Sequence[Finding]) -> str:
@@ -344,7 +284,7 @@ def index() -> str:
         "Each claim with what became of it at the scale named, computed from intervals over seeds. A small result is a result about\n"
         "small models; it neither proves nor disproves the paper at its own size. Three seeds make wide intervals, and `not\n"
         "reached` is then the only honest word. Times are by the clock, other work on the machine included. `soundness\n"
-        "reproduce` prints this table, `soundness reproduce NAME --scale cpu-small` runs one again.\n\n" + _grid(table) + "\n"
+        "reproduce` prints this table, `soundness reproduce NAME --scale cpu-small` runs one again.\n\n" + grid(table) + "\n"
     )
 
 
@@ -356,10 +296,10 @@ def write_docs(folder: Path) -> None:
         if result is None:
             continue
         module = load_reproduction(name)
-        _write(folder / f"{name}.json", result.text())
-        _write(folder / f"{name}.md", markdown(module, result))
+        write_text(folder / f"{name}.json", result.text())
+        write_text(folder / f"{name}.md", markdown(module, result))
         for picture, specification in module.pictures(result.seeds).items():
             path = folder / f"{name}-{picture}.svg"
             if not path.is_file() or digest(specification) not in path.read_text(encoding="utf-8"):
-                _write(path, _drawn(specification))
-    _write(folder / "README.md", index())
+                write_text(path, _drawn(specification))
+    write_text(folder / "README.md", index())

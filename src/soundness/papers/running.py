@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
-import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import import_module, metadata
@@ -23,7 +21,8 @@ from soundness.errors import MissingPackage, RunError, SettingError, SoundnessEr
 from soundness.papers.base import Told
 from soundness.papers.catalogue import REPRODUCTIONS, Reproduction, Result, load_reproduction, load_scale, reads_data
 from soundness.papers.page import write_all
-from soundness.runs.tables import replace_file
+from soundness.processes import one_thread, process_pool
+from soundness.runs.tables import write_text
 
 __all__ = ["reproduce", "settings_of"]
 
@@ -126,25 +125,19 @@ def _finish(module: Reproduction, sizes: Any, scale: str, seeds: int, folder: Pa
         processor_seconds=[one.get("processor_seconds") for one in kept],
         seeds=[{"seed": seed, **one["found"]} for seed, one in enumerate(kept)],
     )
-    _write(folder / "results.json", result.text())
+    write_text(folder / "results.json", result.text())
     write_all(module, result, folder)
     return result
 
 
 def _run_seed(where: str, sizes: Any, seed: int, folder: Path, digest: str, told: Told) -> None:
     """Run one seed on one thread and keep what it gave."""
-    import torch
-
     module = cast("Reproduction", import_module(where))
-    start, worked = time.perf_counter(), time.process_time()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so that figures do not depend on how many seeds run at once
-    try:
+    with one_thread():
+        start, worked = time.perf_counter(), time.process_time()
         own = folder / f"seed-{seed}" / digest[:12]
         own.mkdir(parents=True, exist_ok=True)
         found = module.run(sizes, seed, own, told)
-    finally:
-        torch.set_num_threads(threads)
     lacking = [one.figure for one in module.PAPER.expectations if one.figure not in found["figures"]]
     assert not lacking, (
         f"{where} gave no {', '.join(lacking)}: a figure that cannot be computed is None, with a reason in skipped"
@@ -156,12 +149,11 @@ def _run_seed(where: str, sizes: Any, seed: int, folder: Path, digest: str, told
         "date": datetime.now(UTC).date().isoformat(),
         "found": found,
     }
-    _write(_file(folder, seed), json.dumps(kept, allow_nan=False) + "\n")
+    write_text(_file(folder, seed), json.dumps(kept, allow_nan=False) + "\n")
 
 
 def _run_side_by_side(where: str, sizes: Any, seeds: list[int], folder: Path, digest: str, workers: int, told: Told) -> None:
-    # Spawned: a forked process would inherit torch's threads in the state they happen to be in.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
+    with process_pool(workers) as pool:
         asked = [pool.submit(_run_apart, where, sizes, seed, folder, digest) for seed in seeds]
         told("seeds", 0, len(asked))
         for done, one in enumerate(as_completed(asked), 1):
@@ -174,18 +166,6 @@ def _run_apart(where: str, sizes: Any, seed: int, folder: Path, digest: str) -> 
         _run_seed(where, sizes, seed, folder, digest, lambda what, done, total: None)
     except MissingPackage as error:
         raise SoundnessError(str(error)) from None  # its constructor takes two arguments, so it cannot travel between processes
-
-
-def _end_with_parent() -> None:
-    """See to it that this process ends when the one that started it does, however that ends."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _file(folder: Path, seed: int) -> Path:
@@ -202,13 +182,6 @@ def _kept(folder: Path, seed: int, digest: str) -> Mapping[str, Any] | None:
     except ValueError as error:
         raise RunError(f"{path} is damaged ({error}); remove it and run the same command again") from error
     return kept if kept.get("settings") == digest else None
-
-
-def _write(path: Path, text: str) -> None:
-    def put(part: Path) -> None:
-        part.write_text(text, encoding="utf-8")
-
-    replace_file(path, put)
 
 
 def _prefixed(told: Told, words: str) -> Told:

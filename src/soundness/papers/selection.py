@@ -12,14 +12,15 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Table, Told
+from soundness.papers.base import VEGA_LITE, Arm, Expectation, Paper, Quoted, Setting, Told, make_once
 from soundness.records import Outcome, Problem
+from soundness.report.document import Table
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import tagged_sum
 
@@ -184,15 +185,15 @@ _TEST = "selection/test"
 def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return how many samples of each problem each model had right, by answer and by chain, and the figures made of them."""
     from soundness.models.load import load_model
+    from soundness.training.common import RECORD, copies
 
     test = draw_task(f"{_TEST}/{seed}", scale.test_problems, scale)
     lessons = draw_task(f"selection/train/{seed}", scale.train_problems, scale, apart={one.question for one in test.problems})
     trained = _train(scale, lessons, seed, out, told)
     wanted = [("base", scale.model, scale.temperature)]
     wanted += [(f"base at temperature {one:g}", scale.model, one) for one in scale.other_temperatures]
-    every = max(scale.rl_steps // scale.checkpoints, 1)
-    kept = [step for step in range(every, scale.rl_steps, every) if (trained["rlvr"] / "steps" / str(step)).is_dir()]
-    wanted += [(f"rlvr after {step} steps", str(trained["rlvr"] / "steps" / str(step)), scale.temperature) for step in kept]
+    *kept, _ = copies(trained["rlvr"]).items()
+    wanted += [(f"rlvr after {step} steps", str(folder), scale.temperature) for step, folder in kept]
     wanted += [(name, str(trained[name]), scale.temperature) for name in ("rlvr", "sft")]
     models: dict[str, Any] = {}
     for place, (name, spec, temperature) in enumerate(wanted):
@@ -202,8 +203,8 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
             right = sample(load_model(spec), test, scale, temperature=temperature, seed=f"{seed}/{name}", told=told)
             return {"temperature": temperature, **right}
 
-        models[name] = _once(out / f"samples {name}.json", made)
-    record = json.loads((trained["rlvr"] / "training.json").read_text(encoding="utf-8"))
+        models[name] = make_once(out / f"samples {name}.json", made)
+    record = json.loads((trained["rlvr"] / RECORD).read_text(encoding="utf-8"))
     return {
         "num_samples": scale.num_samples,
         "models": models,
@@ -242,8 +243,8 @@ def _draw(rng: random.Random, scale: Scale) -> tagged_sum.Sum:
 
 def _train(scale: Scale, lessons: Task, seed: int, out: Path, told: Told) -> dict[str, Path]:
     """Return the folders of the two trained models; one that is there is not trained again."""
-    from soundness.training.common import RECORD, Settings
-    from soundness.training.methods import train
+    from soundness.training.common import Settings
+    from soundness.training.methods import train_once
 
     common = Settings(adaptation="full", seed=seed, max_length=None, epochs=1_000.0)
     policy = {"num_generations": scale.rl_generations, "max_tokens": scale.max_tokens}
@@ -265,35 +266,18 @@ def _train(scale: Scale, lessons: Task, seed: int, out: Path, told: Told) -> dic
             replace(common, max_steps=scale.sft_steps, batch_size=scale.sft_batch, learning_rate=scale.sft_rate),
         ),
     }
-    folders = {}
-    for name, (method, config, settings) in methods.items():
-        folder = folders[name] = out / name
-        if not (folder / RECORD).is_file():
-            train(
-                method,
-                scale.model,
-                lessons,
-                out=folder,
-                config=config,
-                settings=settings,
-                on_progress=lambda step, name=name: told(f"training {name}", step.step, step.num_steps),  # type: ignore[misc]
-            )
-    return folders
-
-
-def _once(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what the file at `path` holds, made and written where it is not there."""
-    from soundness.runs.tables import replace_file
-
-    if not path.is_file():
-        made = json.dumps(make())
-
-        def put(part: Path) -> None:
-            part.write_text(made, encoding="utf-8")
-
-        replace_file(path, put)
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return {
+        name: train_once(
+            method,
+            scale.model,
+            lessons,
+            out=out / name,
+            config=config,
+            settings=settings,
+            on_progress=lambda step, name=name: told(f"training {name}", step.step, step.num_steps),  # type: ignore[misc]
+        )
+        for name, (method, config, settings) in methods.items()
+    }
 
 
 def validated(text: str, problem: Problem) -> bool:
@@ -472,7 +456,7 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     share = {"type": "quantitative", "scale": {"domain": [0, 1]}}
     return {
         "pass-at-k": {
-            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+            "$schema": VEGA_LITE,
             "data": {"values": rows},
             "facet": {"column": {"field": "grade", "title": None, "sort": ["chain", "answer"]}},
             "spec": {
@@ -487,7 +471,7 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             },
         },
         "problems": {
-            "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+            "$schema": VEGA_LITE,
             "data": {"values": problems},
             "facet": {"column": {"field": "model", "title": None}},
             "spec": {

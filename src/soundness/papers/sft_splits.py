@@ -9,7 +9,6 @@ no property of the reasoning.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Table, Told
+from soundness.papers.base import VEGA_LITE, Arm, Expectation, Paper, Quoted, Setting, Told, difference
 from soundness.records import Chain, Generation, Probe, Span
+from soundness.report.document import Table
 from soundness.tasks.base import Task, load_task
 
 if TYPE_CHECKING:
@@ -218,6 +218,7 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return what the base and each arm's copies measure, the same chains cut anew, the figures, and the embedded model's run."""
     from soundness.errors import SoundnessError
     from soundness.models.load import load_model
+    from soundness.training.common import copies
 
     task = replace(load_task(scale.task, limit=scale.train_problems, seed=seed), instruction=scale.instruction)
     panel = replace(load_task(scale.task, limit=scale.panel, seed=_PANEL_SEED + seed), instruction=scale.instruction)
@@ -225,10 +226,10 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     told("reading the base", 0, 1)
     points: dict[str, list[dict[str, Any]]] = {"base": [{"step": 0, **_measure(base, panel, scale.max_tokens, base)}]}
     for arm in ARMS:
-        copies = _copies(_train(scale, arm, task, seed, out, told))
-        last = max(copies)
+        kept = copies(_train(scale, arm, task, seed, out, told))
+        last = max(kept)
         points[arm] = []
-        for step, folder in copies.items():
+        for step, folder in kept.items():
             told(f"reading {arm}", step, last)
             fixed = base if step == last else None
             points[arm].append({"step": step, **_measure(load_model(str(folder)), panel, scale.max_tokens, fixed)})
@@ -256,20 +257,20 @@ def lessons(task: Task, arm: str, seed: int) -> Task:
     >>> [lessons(task, arm, 0).problems[0].meta["completion"] for arm in ("label", "rationale")]
     ['Answer: 4\n', '7+8=5\n5+7=2\n2*9=8\n8*3=4\nAnswer: 4\n']
     """
+    from soundness.training.data import taught_text
+
     problems = []
     for problem in task.problems:
-        # A closed line: the answer is later scored with the newline that ends it.
-        answer = f"Answer: {problem.answer}\n"
-        whole = "".join(f"{step}\n" for step in problem.steps or ()) + answer
         alone = arm == "label" or (arm == "shortcut" and random.Random(f"shortcut/{seed}/{problem.id}").random() < 0.3)
-        problems.append(replace(problem, meta={**problem.meta, "completion": answer if alone else whole}))
+        text = taught_text(task, problem, "label" if alone else "rationale")
+        problems.append(replace(problem, meta={**problem.meta, "completion": text}))
     return replace(task, problems=tuple(problems))
 
 
 def _train(scale: Scale, arm: str, task: Task, seed: int, out: Path, told: Told) -> Path:
     """Return the folder of the trained arm; one that is there is not trained again."""
-    from soundness.training.common import RECORD, Settings
-    from soundness.training.methods import train
+    from soundness.training.common import Settings
+    from soundness.training.methods import train_once
 
     steps = {"rlvr": scale.rl_steps, "shortcut": scale.shortcut_steps}.get(arm, scale.sft_steps)
     reinforced = arm == "rlvr"
@@ -283,27 +284,17 @@ def _train(scale: Scale, arm: str, task: Task, seed: int, out: Path, told: Told)
         max_length=None,
         seed=seed,
     )
-    folder = out / arm
-    if not (folder / RECORD).is_file():
-        train(
-            "rlvr" if reinforced else "sft",
-            scale.model,
-            task if reinforced else lessons(task, arm, seed),
-            out=folder,
-            config={"policy": {"num_generations": scale.rl_generations, "max_tokens": scale.max_tokens}}
-            if reinforced
-            else {"target": "completion"},
-            settings=settings,
-            on_progress=lambda step: told(f"training {arm}", step.step, step.num_steps),
-        )
-    return folder
-
-
-def _copies(folder: Path) -> dict[int, Path]:
-    """Return the copies of a trained model by step, the final one last."""
-    last = int(json.loads((folder / "training.json").read_text(encoding="utf-8"))["num_steps"])
-    kept = {int(one.name): one for one in folder.glob("steps/*")}
-    return {step: kept[step] for step in sorted(kept) if step < last} | {last: folder}
+    return train_once(
+        "rlvr" if reinforced else "sft",
+        scale.model,
+        task if reinforced else lessons(task, arm, seed),
+        out=out / arm,
+        config={"policy": {"num_generations": scale.rl_generations, "max_tokens": scale.max_tokens}}
+        if reinforced
+        else {"target": "completion"},
+        settings=settings,
+        on_progress=lambda step: told(f"training {arm}", step.step, step.num_steps),
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -359,10 +350,12 @@ class WholeString:
 def true_chains(model: Model, task: Task) -> list[Chain]:
     """Return the problems' own steps and answers as chains in the vocabulary of `model`, who has not written them."""
     from soundness.chains.sample import make_chain
+    from soundness.training.data import taught_text
 
     found = []
     for problem in task.problems:
-        text = "".join(f"{step}\n" for step in problem.steps or ()) + f"Answer: {problem.answer}\n"
+        text = taught_text(task, problem, "rationale")
+        assert text is not None, problem
         written = Generation(tuple(model.encode(text)), "stop")
         found.append(make_chain(model, problem, model.render(task.message(problem)), written, writer="true steps"))
     return found
@@ -446,27 +439,23 @@ def _cut_anew(model: Model, panel: Task, max_tokens: int) -> dict[str, dict[str,
 def _embedded(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, dict[str, Any]]:
     """Return what the embedded language model measures before and after adapters on answers alone, and on steps and answers."""
     from soundness.models.load import load_model
-    from soundness.training.common import RECORD, Settings
-    from soundness.training.methods import train
+    from soundness.training.common import Settings
+    from soundness.training.methods import train_once
 
     task = load_task("chain-sum:operators=2", limit=scale.embedded_steps * scale.embedded_batch, seed=seed)
     panel = load_task("chain-sum:operators=2", limit=scale.embedded_panel, seed=_PANEL_SEED + seed)
     base = load_model(_EMBEDDED)
     found = {"base": _measure(base, panel, 96, base)}
     for arm in ("label", "rationale"):
-        folder = out / f"embedded-{arm}"
-        if not (folder / RECORD).is_file():
-            train(
-                "sft",
-                _EMBEDDED,
-                lessons(task, arm, seed),
-                out=folder,
-                config={"target": "completion"},
-                settings=Settings(
-                    max_steps=scale.embedded_steps, batch_size=scale.embedded_batch, learning_rate=5e-4, seed=seed
-                ),
-                on_progress=lambda step, arm=arm: told(f"training {_EMBEDDED}, {arm}", step.step, step.num_steps),  # type: ignore[misc]
-            )
+        folder = train_once(
+            "sft",
+            _EMBEDDED,
+            lessons(task, arm, seed),
+            out=out / f"embedded-{arm}",
+            config={"target": "completion"},
+            settings=Settings(max_steps=scale.embedded_steps, batch_size=scale.embedded_batch, learning_rate=5e-4, seed=seed),
+            on_progress=lambda step, arm=arm: told(f"training {_EMBEDDED}, {arm}", step.step, step.num_steps),  # type: ignore[misc]
+        )
         found[arm] = _measure(load_model(str(folder)), panel, 96, base)
     return found
 
@@ -483,26 +472,28 @@ def figures(
     """
     base = points["base"][0]
     last = {arm: points[arm][-1] for arm in ARMS}
-    matched = {arm: _matched(points)[arm] for arm in ARMS}
+    matched = _matched(points)
     found: dict[str, float | None] = {}
     for arm in ARMS:
-        found[f"accuracy_gained_{arm}"] = _less(_of(last[arm], "own", "solved"), _of(base, "own", "solved"))
+        found[f"accuracy_gained_{arm}"] = difference(_of(last[arm], "own", "solved"), _of(base, "own", "solved"))
         found[f"gain_lost_{arm}"] = _lost(base, last[arm], "info_gain")
         found[f"over_swap_lost_{arm}"] = _lost(base, last[arm], "info_gain_over_swap")
         found[f"swap_reliance_lost_{arm}"] = _lost(base, last[arm], "swap_reliance")
     for arm in ("rationale", "rlvr"):
         for name, form in (("fixed_total_lost", "info_gain"), ("fixed_paper_lost", "infogain_ppl")):
-            found[f"{name}_{arm}"] = _less(_of(base, "fixed", form), _of(last[arm], "fixed", form))
+            found[f"{name}_{arm}"] = difference(_of(base, "fixed", form), _of(last[arm], "fixed", form))
     for name, chosen in (("lost_beyond_rlvr", last), ("lost_beyond_rlvr_matched", matched)):
         lost = [_lost(base, chosen[arm], "info_gain") for arm in SFT]
         known = [value for value in lost if value is not None]
         found[name] = (
-            _less(math.fsum(known) / len(SFT), _lost(base, chosen["rlvr"], "info_gain")) if len(known) == len(SFT) else None
+            difference(math.fsum(known) / len(SFT), _lost(base, chosen["rlvr"], "info_gain"))
+            if len(known) == len(SFT)
+            else None
         )
     for form, name in (("infogain_ppl", "recut_paper_lost"), ("info_gain", "recut_total_kept")):
         cut_in_two, usual = cut["base"]["8"][form], cut["base"]["4"][form]
         share = cut_in_two / usual if cut_in_two is not None and usual else None
-        found[name] = _less(1.0, share) if name == "recut_paper_lost" else share
+        found[name] = difference(1.0, share) if name == "recut_paper_lost" else share
     return found, [f"{name}: no chain of some arm could be read for it" for name, value in found.items() if value is None]
 
 
@@ -517,13 +508,9 @@ def _of(point: Mapping[str, Any], chains: str, metric: str) -> float | None:
     return value
 
 
-def _less(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
-
-
 def _lost(base: Mapping[str, Any], tuned: Mapping[str, Any], metric: str) -> float | None:
     """Return how much lower the tuned model's value is than the base's, both on the true chains."""
-    return _less(_of(base, "true", metric), _of(tuned, "true", metric))
+    return difference(_of(base, "true", metric), _of(tuned, "true", metric))
 
 
 _FORMS = (
@@ -606,11 +593,10 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         for num in _CUTS
         if mine[str(num)][name] is not None and mine["4"][name]
     ]
-    schema = "https://vega.github.io/schema/vega-lite/v6.json"
     number: dict[str, Any] = {"type": "quantitative"}
     return {
         "gain-by-accuracy": {
-            "$schema": schema,
+            "$schema": VEGA_LITE,
             "data": {"values": way},
             "facet": {"column": {"field": "seed", "title": "seed"}},
             "spec": {
@@ -626,7 +612,7 @@ def pictures(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             },
         },
         "same-chains-recut": {
-            "$schema": schema,
+            "$schema": VEGA_LITE,
             "data": {"values": cut},
             "width": 300,
             "height": 220,

@@ -1,24 +1,71 @@
-"""What a comparison of trainings found, as a table over seeds and a picture of accuracy against reasoning."""
+"""What a comparison of trainings found, on one page: a table over seeds, a picture of accuracy against reasoning, notes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundness.report import document
+from soundness.report.document import Block, Table
+from soundness.runs.tables import write_text
 from soundness.statistics.seeds import seed_interval
 
 if TYPE_CHECKING:
     from soundness.atlas import Atlas, Row
 
-__all__ = ["atlas_markdown", "write_picture"]
+__all__ = ["blocks", "picture", "write_atlas"]
+
+PICTURE = "accuracy against the information gain of the steps, one point per trained model"
 
 
-def atlas_markdown(atlas: Atlas) -> str:
-    """Return one row per training: means over its seeds with 95 % intervals (Student's t), and every seed's verdict."""
+def write_atlas(atlas: Atlas, folder: Path) -> None:
+    """Write the page as atlas.html and as atlas.md with atlas.svg beside it."""
+    svg = picture(atlas)
+    write_text(folder / "atlas.svg", svg)
+    write_text(folder / "atlas.md", document.markdown(blocks(atlas), lambda name: "atlas.svg"))
+    write_text(folder / "atlas.html", document.html("trainings compared", blocks(atlas), {PICTURE: svg}))
+
+
+def blocks(atlas: Atlas) -> Iterator[Block]:
+    """Yield the parts of the page, in order."""
+    seeds = len({row.seed for row in atlas.rows})
+    yield Block(heading="Trainings compared at matched accuracy")
+    trainings = f"{len(_by_training(atlas))} trainings of {atlas.model} on {atlas.task}, {seeds} training seed(s) each"
+    yield Block(
+        text=f"{trainings}, audited on the same problems. Accuracy is matched near {atlas.target:.2f}: of every training the kept "
+        "copy nearest to it is shown. Mean [95 % interval over seeds, Student's t]."
+    )
+    yield Block(table=_table(atlas))
+    if not all(row.learned for row in atlas.rows):
+        yield Block(text="*: never clearly more accurate than the base in every seed, so not matched; its last copy is shown.")
+    yield Block(picture=PICTURE)
+    if atlas.notes:
+        yield Block(heading="Notes")
+        yield Block(points=atlas.notes)
+    if atlas.sweeps:
+        yield Block(heading="Learning rates tried")
+        yield Block(text="With the accuracy of the best copy of the first seed, on problems neither trained nor audited on.")
+        rates = list(dict.fromkeys(rate for found in atlas.sweeps.values() for rate in found))
+        rates.sort(key=float)
+        rows = tuple((name, *(_tried(found, rate) for rate in rates)) for name, found in atlas.sweeps.items())
+        yield Block(table=Table("Learning rates tried", ("training", *rates), rows))
+    yield Block(heading="The audit")
+    yield Block(text="Every measure, verdict and chain of these models", link=atlas.audit)
+
+
+def _tried(found: Mapping[str, float | None], rate: str) -> str:
+    if rate not in found:
+        return ""
+    value = found[rate]
+    return "diverged" if value is None else f"{value:.2f}"
+
+
+def _table(atlas: Atlas) -> Table:
     head = (
         "training",
+        "learning rate",
         "accuracy",
         "information gain over swap, nats",
         "reliance",
@@ -26,30 +73,28 @@ def atlas_markdown(atlas: Atlas) -> str:
         "verdicts",
         "seconds",
     )
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    base = ("base", _number(atlas.base_accuracy), _number(atlas.base_information), _number(atlas.base_reliance), "", "", "")
-    lines.append("| " + " | ".join(base) + " |")
-    for name, rows in _by_training(atlas).items():
-        words = Counter(row.verdict for row in rows)
-        cells = (
-            f"`{name}`" + ("" if rows[0].learned else " *"),
-            _over_seeds([row.accuracy for row in rows]),
-            _over_seeds([row.information for row in rows]),
-            _over_seeds([row.reliance for row in rows]),
-            _over_seeds([row.no_steps for row in rows]),
-            ", ".join(f"{count} {word}" for word, count in words.most_common()),
-            f"{sum(row.seconds for row in rows) / len(rows):.0f}",
+    rows = [
+        ("base", "", _number(atlas.base_accuracy), _number(atlas.base_information), _number(atlas.base_reliance), "", "", "")
+    ]
+    for name, own in _by_training(atlas).items():
+        words = Counter(row.verdict for row in own)
+        rows.append(
+            (
+                name + ("" if own[0].learned else " *"),
+                ", ".join(dict.fromkeys("-" if row.learning_rate is None else f"{row.learning_rate:g}" for row in own)),
+                _over_seeds([row.accuracy for row in own]),
+                _over_seeds([row.information for row in own]),
+                _over_seeds([row.reliance for row in own]),
+                _over_seeds([row.no_steps for row in own]),
+                ", ".join(f"{count} {word}" for word, count in words.most_common()),
+                f"{sum(row.seconds for row in own) / len(own):.0f}",
+            )
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    seeds = len({row.seed for row in atlas.rows})
-    lines += ["", f"Accuracy matched near {atlas.target:.2f}; {seeds} training seed(s), mean [95 % interval over seeds]."]
-    if not all(row.learned for row in atlas.rows):
-        lines.append("`*`: never clearly more accurate than the base, so not matched; its last copy is shown.")
-    return "\n".join(lines) + "\n"
+    return Table("Trainings", head, tuple(rows))
 
 
-def write_picture(atlas: Atlas, path: Path) -> None:
-    """Write an SVG: one point per trained model, accuracy against information gain; what wrote no steps is named above it."""
+def picture(atlas: Atlas) -> str:
+    """Return an SVG: one point per trained model, accuracy against information gain; what wrote no steps is named above it."""
     import altair as alt
     import vl_convert as vl
 
@@ -81,7 +126,7 @@ def write_picture(atlas: Atlas, path: Path) -> None:
             },
         )
     )
-    path.write_text(vl.vegalite_to_svg(chart.to_dict()) + "\n", encoding="utf-8")
+    return str(vl.vegalite_to_svg(chart.to_dict())) + "\n"
 
 
 def _by_training(atlas: Atlas) -> dict[str, list[Row]]:

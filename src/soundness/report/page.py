@@ -20,7 +20,7 @@ from typing import Any
 from soundness.report.charts import curve_svg, series_colour, split_svg
 from soundness.report.view import build_view
 from soundness.runs.folder import Run
-from soundness.runs.tables import replace_file
+from soundness.runs.tables import write_text
 
 __all__ = ["MOST_BYTES", "render_page", "visible", "write_page", "write_view"]
 
@@ -56,23 +56,19 @@ def write_page(run: Run, out: str | Path | None = None, *, most_bytes: int = MOS
     Raises `RunError` where the run is not finished, its tables are missing or the file cannot be written.
     """
     path = Path(out) if out is not None else run.path / "report.html"
-    content = render_page(build_view(run), most_bytes=most_bytes).encode("utf-8")
+    content = render_page(build_view(run), most_bytes=most_bytes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda temporary: _write(temporary, content))
+    write_text(path, content)
     return path
 
 
 def write_view(run: Run, out: str | Path) -> Path:
     """Write the data of the report of `run` as JSON to `out` and return its path; raises `RunError` like `write_page`."""
     path = Path(out)
-    content = json.dumps(build_view(run), ensure_ascii=True, indent=1, allow_nan=False).encode()
+    content = json.dumps(build_view(run), ensure_ascii=True, indent=1, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda temporary: _write(temporary, content))
+    write_text(path, content)
     return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def render_page(view: Mapping[str, Any], *, most_bytes: int = MOST_BYTES) -> str:
