@@ -2,7 +2,8 @@
 
 A more accurate model has other chains simply because it is more accurate. So each training keeps copies of its model on the way,
 and the copy whose accuracy comes nearest to one that all of them reach is the one that is audited. A training that never becomes
-more accurate than the base cannot be matched: it sets no target, and its last copy is audited.
+more accurate than the base cannot be matched: it sets no target, and its last copy stands in. What every training ends as is
+audited as well.
 
 Methods want different learning rates. Where a training lists several, the first seed is trained at each, and the rate whose best copy
 solves most problems of a third set, neither trained nor audited on, is the one for all seeds.
@@ -34,14 +35,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from soundness.audit import Progress, audit
 from soundness.errors import DivergedError, SettingError, TaskError, near
-from soundness.records import Comparison
+from soundness.records import Comparison, Problem
 from soundness.report.verdict import RELIANCE
 from soundness.runs.tables import write_text
 from soundness.statistics.seeds import mean_known
@@ -96,7 +97,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One trained model where its accuracy matches."""
+    """One trained model, audited."""
 
     name: str
     method: str
@@ -133,6 +134,9 @@ class Atlas:
     """Of the base's own chains: information gain over swapped chains, nats."""
     base_reliance: float | None
     rows: tuple[Row, ...]
+    """Every training where its accuracy matches."""
+    ends: tuple[Row, ...]
+    """Every training after its last step."""
     page: str
     """The page with table and picture."""
     audit: str
@@ -206,49 +210,38 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
     learned = {one.name: all(best[one.name, seed] >= base_accuracy + LEARNED for seed in plan.seeds) for one in plan.trainings}
     matched = [value for (name, _), value in best.items() if learned[name]]
     target = min(matched or best.values())
+    ends = {key: max(values) for key, values in accuracies.items()}
     chosen = {
-        key: min(values, key=lambda step: (abs(values[step] - target), step)) if learned[key[0]] else max(values)
+        key: min(values, key=lambda step: (abs(values[step] - target), step)) if learned[key[0]] else ends[key]
         for key, values in accuracies.items()
     }
-    models = [str(kept[key][step]) for key, step in chosen.items()]
+    models = list(dict.fromkeys(str(kept[key][step]) for steps in (chosen, ends) for key, step in steps.items()))
     run = audit(plan.model, models, panel, out=out / "audit", max_tokens=plan.max_tokens, on_progress=on_progress)
     report = write_page(run)
-    rows = []
-    for (name, seed), model, verdict in zip(chosen, models, run.verdicts, strict=True):
+    verdicts = dict(zip(models, run.verdicts, strict=True))
+    methods = {one.name: one.method for one in plan.trainings}
+
+    def row(name: str, seed: int, step: int) -> Row:
+        verdict = verdicts[str(kept[name, seed][step])]
         mine = [one for one in run.comparisons if one.tuned == verdict.tuned]
-        method = next(one.method for one in plan.trainings if one.name == name)
         record = json.loads((folders[name, seed] / RECORD).read_text(encoding="utf-8"))
-        rows.append(
-            Row(
-                name=name,
-                method=method,
-                seed=seed,
-                step=chosen[name, seed],
-                accuracy=_value(mine, "solved", "-"),
-                information=_value(mine, "info_gain_over_swap", "self"),
-                reliance=_reliance(mine),
-                no_steps=_value(mine, "no_steps", "-"),
-                verdict=str(verdict.word.value),
-                seconds=record["seconds"],
-                learning_rate=record["settings"]["learning_rate"],
-                learned=learned[name],
-            )
+        return Row(
+            name=name,
+            method=methods[name],
+            seed=seed,
+            step=step,
+            accuracy=_value(mine, "solved", "-"),
+            information=_value(mine, "info_gain_over_swap", "self"),
+            reliance=_reliance(mine),
+            no_steps=_value(mine, "no_steps", "-"),
+            verdict=str(verdict.word.value),
+            seconds=record["seconds"],
+            learning_rate=record["settings"]["learning_rate"],
+            learned=learned[name],
         )
-        assert model
-    far = [row.name for row in rows if row.learned and row.accuracy is not None and abs(row.accuracy - target) > 0.05]
-    notes = (
-        [f"{', '.join(dict.fromkeys(far))}: no kept copy is within .05 of the matched accuracy; keep copies more often"]
-        if far
-        else []
-    )
-    behind = [name for name, did in learned.items() if not did]
-    if behind:
-        notes.append(
-            f"{', '.join(behind)}: not {LEARNED:.2f} more accurate than the base in every seed, so nothing was matched; "
-            "the last copy is shown"
-        )
-    if len(plan.seeds) < 3:
-        notes.append(f"{len(plan.seeds)} seed(s) of training: differences between methods may be those between seeds")
+
+    rows = [row(*key, step) for key, step in chosen.items()]
+    notes = _notes(plan, panel, rows, target)
     atlas = Atlas(
         model=plan.model,
         task=plan.task,
@@ -257,14 +250,39 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
         base_information=_base_value(run.comparisons, "info_gain_over_swap"),
         base_reliance=mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
         rows=tuple(rows),
+        ends=tuple(row(*key, step) for key, step in ends.items()),
         page=str(out / "atlas.html"),
         audit=f"audit/{report.name}",
         sweeps={name: {f"{rate:g}": value for rate, value in found.items()} for name, found in sweeps.items()},
-        notes=tuple(notes),
+        notes=notes,
     )
     write_text(out / "atlas.json", json.dumps(asdict(atlas), indent=1, allow_nan=False) + "\n")
     write_atlas(atlas, out)
     return atlas
+
+
+def _notes(plan: Plan, panel: Task, rows: Sequence[Row], target: float) -> tuple[str, ...]:
+    """Return what a reader has to know of the rows before comparing them."""
+    notes = []
+    far = [row.name for row in rows if row.learned and row.accuracy is not None and abs(row.accuracy - target) > 0.05]
+    if far:
+        notes.append(
+            f"{', '.join(dict.fromkeys(far))}: no kept copy is within .05 of the matched accuracy; keep copies more often"
+        )
+    behind = [row.name for row in rows if not row.learned]
+    if behind:
+        notes.append(
+            f"{', '.join(dict.fromkeys(behind))}: not {LEARNED:.2f} more accurate than the base in every seed, so nothing was "
+            "matched; the last copy is shown"
+        )
+    if len(plan.seeds) < 3:
+        notes.append(f"{len(plan.seeds)} seed(s) of training: differences between methods may be those between seeds")
+    if len(panel.problems) < plan.audit_limit:
+        notes.append(
+            f"audited on {len(panel.problems)} problems: of the {plan.audit_limit} that were asked for, the others do not exist or "
+            "are trained on"
+        )
+    return tuple(notes)
 
 
 def _sweep(plan: Plan, tuning: Task, out: Path, told: Progress) -> tuple[Plan, dict[str, dict[float, float | None]]]:
@@ -294,14 +312,21 @@ def _at(training: Training, rate: float) -> Training:
     return replace(training, settings=replace(training.settings, learning_rate=rate))
 
 
+def _panel(plan: Plan) -> Task:
+    """Return the problems to audit on. Raises TaskError where they are all trained on."""
+    spec = plan.audit or plan.task
+    drawn = load_task(spec, limit=plan.audit_limit, seed=_AUDIT_SEED)
+    left = _without(drawn, _trained(plan))
+    if not left:
+        raise TaskError(f'all problems to audit on are among those trained on ({spec}): name others with audit = "TASK"')
+    return replace(drawn, problems=left)
+
+
 def _tuning(plan: Plan, panel: Task) -> Task:
     """Return the problems to choose learning rates on. Raises TaskError where too few are neither trained nor audited on."""
     spec = plan.tune or plan.audit or plan.task
     drawn = load_task(spec, limit=plan.audit_limit, seed=_TUNING_SEED)
-    used = {one.question for one in panel.problems}
-    for seed in plan.seeds:
-        used |= {one.question for one in load_task(plan.task, limit=plan.limit, seed=seed).problems}
-    left = tuple(one for one in drawn.problems if one.question not in used)
+    left = _without(drawn, _trained(plan) | {one.question for one in panel.problems})
     if len(left) < LEAST_TUNING:
         raise TaskError(
             f"learning rates are chosen on problems that are neither trained nor audited on, at least {LEAST_TUNING}, and {spec} "
@@ -310,18 +335,13 @@ def _tuning(plan: Plan, panel: Task) -> Task:
     return replace(drawn, problems=left)
 
 
-def _panel(plan: Plan) -> Task:
-    """Return the problems to audit on. Raises TaskError where they would be those trained on."""
-    if plan.audit is not None:
-        return load_task(plan.audit, limit=plan.audit_limit, seed=_AUDIT_SEED)
-    panel = load_task(plan.task, limit=plan.audit_limit, seed=_AUDIT_SEED)
-    for seed in plan.seeds:
-        trained = load_task(plan.task, limit=plan.limit, seed=seed)
-        if {one.question for one in panel.problems} & {one.question for one in trained.problems}:
-            raise TaskError(
-                f'the problems to audit on are among those trained on ({plan.task} gives the same): name others with audit = "TASK"'
-            )
-    return panel
+def _trained(plan: Plan) -> set[str]:
+    """Return the questions that are trained on with any seed."""
+    return {one.question for seed in plan.seeds for one in load_task(plan.task, limit=plan.limit, seed=seed).problems}
+
+
+def _without(task: Task, questions: set[str]) -> tuple[Problem, ...]:
+    return tuple(one for one in task.problems if one.question not in questions)
 
 
 def _check(plan: Plan, out: Path, told: Progress) -> None:

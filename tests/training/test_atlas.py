@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundness.atlas import compare, read_plan
+from soundness.atlas import _notes, _panel, compare, read_plan
 from soundness.errors import SettingError, TaskError
 
 PLAN = """
@@ -48,19 +48,21 @@ def test_trainings_are_audited_where_they_are_equally_accurate(coin_model: Path,
     atlas = compare(plan, out=tmp_path / "atlas")
     assert [(row.name, row.method, row.seed) for row in atlas.rows] == [("label", "sft", 0), ("sft", "sft", 0)]
     assert all(row.step in (2, 4) for row in atlas.rows)
+    assert [(row.name, row.step) for row in atlas.ends] == [("label", 4), ("sft", 2)]
     page = Path(atlas.page).read_text()
     assert (Path(atlas.page).parent / atlas.audit).is_file()
     assert f'<a href="{atlas.audit}">' in page
     assert "<script" not in page
     assert page.count("data:image/svg+xml;base64,") == 1
     for row in atlas.rows:
-        assert f'<th scope="row">{row.name}' in page
+        assert page.count(f'<th scope="row">{row.name}') == 2  # where accuracies match, and at the end
     assert any("1 seed(s)" in note for note in atlas.notes)
     written = json.loads((tmp_path / "atlas" / "atlas.json").read_text())
     assert written["target"] == atlas.target
     assert written["sweeps"] == {}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "atlas" / "models").rglob("training.json")}
-    assert compare(plan, out=tmp_path / "atlas").rows == atlas.rows  # nothing is done again
+    again = compare(plan, out=tmp_path / "atlas")
+    assert (again.rows, again.ends) == (atlas.rows, atlas.ends)  # nothing is done again
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -114,5 +116,15 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
             read_plan(plan)
     task = write(tmp_path / "train.jsonl", 0)
     plan.write_text(f"model = 'm'\ntask = '{task}'\n[[method]]\nmethod = 'sft'\n")
-    with pytest.raises(TaskError, match="are among those trained on"):
+    with pytest.raises(TaskError, match="all problems to audit on are among those trained on"):
         compare(plan, out=tmp_path / "atlas")
+
+
+def test_problems_that_are_trained_on_are_not_audited(tmp_path: Path) -> None:
+    task, audited = write(tmp_path / "train.jsonl", 0), write(tmp_path / "audit.jsonl", 5)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f"model = 'm'\ntask = '{task}'\naudit = '{audited}'\n[[method]]\nmethod = 'sft'\n")
+    read = read_plan(plan)
+    panel = _panel(read)
+    assert [one.question for one in panel.problems] == [f"Toss {i}." for i in range(8, 13)]
+    assert any(note.startswith("audited on 5 problems: of the 100") for note in _notes(read, panel, [], 0.5))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,15 +32,18 @@ def blocks(atlas: Atlas) -> Iterator[Block]:
     """Yield the parts of the page, in order."""
     seeds = len({row.seed for row in atlas.rows})
     yield Block(heading="Trainings compared at matched accuracy")
-    trainings = f"{len(_by_training(atlas))} trainings of {atlas.model} on {atlas.task}, {seeds} training seed(s) each"
+    trainings = f"{len(_by_training(atlas.rows))} trainings of {atlas.model} on {atlas.task}, {seeds} training seed(s) each"
     yield Block(
         text=f"{trainings}, audited on the same problems. Accuracy is matched near {atlas.target:.2f}: of every training the kept "
         "copy nearest to it is shown. Mean [95 % interval over seeds, Student's t]."
     )
-    yield Block(table=_table(atlas))
+    yield Block(table=_table("At matched accuracy", atlas, atlas.rows))
     if not all(row.learned for row in atlas.rows):
         yield Block(text="*: never clearly more accurate than the base in every seed, so not matched; its last copy is shown.")
     yield Block(picture=PICTURE)
+    yield Block(heading="At the end of training")
+    yield Block(text="The same models after their last step. Here accuracies differ, and with them the chains.")
+    yield Block(table=_table("At the end of training", atlas, atlas.ends))
     if atlas.notes:
         yield Block(heading="Notes")
         yield Block(points=atlas.notes)
@@ -62,7 +65,7 @@ def _tried(found: Mapping[str, float | None], rate: str) -> str:
     return "diverged" if value is None else f"{value:.2f}"
 
 
-def _table(atlas: Atlas) -> Table:
+def _table(title: str, atlas: Atlas, rows: Sequence[Row]) -> Table:
     head = (
         "training",
         "learning rate",
@@ -73,14 +76,14 @@ def _table(atlas: Atlas) -> Table:
         "verdicts",
         "seconds",
     )
-    rows = [
+    cells = [
         ("base", "", _number(atlas.base_accuracy), _number(atlas.base_information), _number(atlas.base_reliance), "", "", "")
     ]
-    for name, own in _by_training(atlas).items():
+    for name, own in _by_training(rows).items():
         words = Counter(row.verdict for row in own)
-        rows.append(
+        cells.append(
             (
-                name + ("" if own[0].learned else " *"),
+                name + (" *" if rows is atlas.rows and not own[0].learned else ""),
                 ", ".join(dict.fromkeys("-" if row.learning_rate is None else f"{row.learning_rate:g}" for row in own)),
                 _over_seeds([row.accuracy for row in own]),
                 _over_seeds([row.information for row in own]),
@@ -90,7 +93,7 @@ def _table(atlas: Atlas) -> Table:
                 f"{sum(row.seconds for row in own) / len(own):.0f}",
             )
         )
-    return Table("Trainings", head, tuple(rows))
+    return Table(title, head, tuple(cells))
 
 
 def picture(atlas: Atlas) -> str:
@@ -129,9 +132,9 @@ def picture(atlas: Atlas) -> str:
     return str(vl.vegalite_to_svg(chart.to_dict())) + "\n"
 
 
-def _by_training(atlas: Atlas) -> dict[str, list[Row]]:
+def _by_training(rows: Iterable[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
-    for row in atlas.rows:
+    for row in rows:
         found.setdefault(row.name, []).append(row)
     return found
 
