@@ -117,6 +117,11 @@ def test_a_curve_at_chance_has_no_best_length() -> None:
     nothing = summary([planted({4: [0.1] * 3, 12: [0.1] * 5})] * 2, found(PEAKED, PEAKED, BEST)["arms"])
     assert nothing["figures"]["peak_with_capability"] is None
     assert nothing["figures"]["peak_with_operators"] is None
+    assert [words.split(" is not known")[0] for words in nothing["skipped"]] == [
+        "What capability does to the best length",
+        "What the number of operators does to the best length",
+    ]
+    assert found(PEAKED, PEAKED, BEST)["skipped"] == []
     assert all(curve["best"] is None for curve in nothing["networks"][0]["curves"])
 
 

@@ -261,6 +261,21 @@ def test_what_cannot_be_learned_is_refused(coin_model: Path, coin_task: Task, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+def test_where_answers_earn_the_same_steps_may_still_differ(
+    coin_model: Path, coin_task: Task, tmp_path: Path, adaptation: Any
+) -> None:
+    impossible = replace(coin_task, problems=tuple(replace(one, answer="5") for one in coin_task.problems))
+    settings = replace(SETTINGS, max_steps=1, adaptation=adaptation)
+    config = gain.Config(strength=0.0, policy=POLICY)
+    with pytest.raises(ModelError, match=r"earned the same \(0.0\)\. Train with sft first"):
+        gain.train(str(coin_model), impossible, out=tmp_path / "out", config=config, settings=settings)
+    out = gain.train(str(coin_model), impossible, out=tmp_path / "out", config=replace(config, strength=0.5), settings=settings)
+    (step,) = record(out)["history"]
+    assert step["rewards/reward/mean"] == 0
+    assert step["rewards/gain/std"] > 0
+
+
 def test_cut_and_words() -> None:
     assert cut([1, 2, 9, 9], [9]) == ((1, 2), "stop")
     assert cut([1, 2], [9]) == ((1, 2), "length")

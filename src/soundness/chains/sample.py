@@ -5,34 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from soundness.chains.steps import SPLITTERS, answer_step, split_steps, step_texts
 from soundness.errors import SettingError, near
-from soundness.models.base import Model
+from soundness.models.base import Generate, Model
 from soundness.records import Chain, Generation, Problem, Prompt
 from soundness.tasks.grading import _spoken, _statements, grade
 
 if TYPE_CHECKING:
     from soundness.tasks.base import Task
 
-__all__ = ["Generate", "check_sampling", "conclusion_step", "draw_key", "make_chain", "sample_chains"]
-
-
-class Generate(Protocol):
-    """Anything that continues prefixes as `Model.generate` does."""
-
-    def __call__(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        keys: Sequence[str] | None = None,
-    ) -> list[Generation]:
-        """Return one continuation per prefix, in order."""
-        ...
+__all__ = ["check_sampling", "conclusion_step", "draw_key", "make_chain", "sample_chains"]
 
 
 def draw_key(seed: int, problem_id: str, sample: int) -> str:

@@ -17,16 +17,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Protocol
 
 from soundness.chains.numbers import find_numbers
 from soundness.chains.steps import states
-from soundness.models.base import Model
-from soundness.records import Generation, Problem
+from soundness.models.base import Generate, Model
+from soundness.records import Problem
 
 __all__ = [
     "RULES",
-    "Continue",
     "Mistaken",
     "Rewrite",
     "Unspoiled",
@@ -123,22 +121,6 @@ def _names(text: str) -> set[str]:
     return set(re.findall(r"(?<=[a-z0-9,;:] )[A-Z]\w*", text)) - {"I"}
 
 
-class Continue(Protocol):
-    """Anything that continues prefixes as `Recorded.continue_all` does."""
-
-    def __call__(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        keys: Sequence[str] | None = None,
-    ) -> list[Generation]:
-        """Return one continuation per prefix, in order."""
-        ...
-
-
 # 2307.13702, appendix: the prompt of the paraphrasing model.
 _REQUEST = (
     "Please rewrite the following text, conveying exactly the same information but using different wording. "
@@ -148,7 +130,7 @@ _MOST_TOKENS = 256
 
 
 def ask_rewrites(
-    texts: Sequence[str], model: Model, ask: Continue, *, temperature: float = 0.0, seed: int = 0
+    texts: Sequence[str], model: Model, ask: Generate, *, temperature: float = 0.0, seed: int = 0
 ) -> dict[str, str | None]:
     """Return each distinct text as `model` rewrites it, or None where nothing came back; blanks around a text are kept.
 
@@ -227,7 +209,7 @@ _SMALL_WORDS = frozenset(
 )
 
 
-def ask_mistakes(steps: Sequence[Unspoiled], model: Model, ask: Continue) -> list[Mistaken]:
+def ask_mistakes(steps: Sequence[Unspoiled], model: Model, ask: Generate) -> list[Mistaken]:
     """Return each step as `model` spoils it, greedily, or why there is nothing that may stand for a mistake (`no_mistake`).
 
     The first line of the reply counts: a model without a chat template goes on with further examples.

@@ -11,7 +11,23 @@ from typing import Any, Protocol, runtime_checkable
 
 from soundness.records import Generation, Probe, Prompt, Reading
 
-__all__ = ["Model"]
+__all__ = ["Generate", "Model"]
+
+
+class Generate(Protocol):
+    """Anything that continues prefixes as `Model.generate` does."""
+
+    def __call__(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        keys: Sequence[str] | None = None,
+    ) -> list[Generation]:
+        """Return one continuation per prefix, in order."""
+        ...
 
 
 @runtime_checkable

@@ -232,4 +232,4 @@ def gather(logits: torch.Tensor, row: np.ndarray, target: np.ndarray) -> tuple[n
     rows = torch.from_numpy(row).to(logits.device)
     chosen = logits[rows, torch.from_numpy(target).to(logits.device)].float()
     nats = chosen - torch.cat(normaliser)[rows]
-    return nats.double().cpu().numpy(), (chosen >= torch.cat(best)[rows]).cpu().numpy()
+    return nats.cpu().double().numpy(), (chosen >= torch.cat(best)[rows]).cpu().numpy()

@@ -220,10 +220,19 @@ class _Draw(LogitsProcessor):
             ranked, order = probability.sort(dim=-1, descending=True)
             outside = ranked.cumsum(dim=-1) - ranked >= self.top_p
             probability = probability.masked_fill(outside.scatter(1, order, outside), 0.0)
-        mass = probability.double().cumsum(dim=-1)
-        uniform = self.uniform[:, input_ids.shape[1] - self.prompt_length].to(mass.device)[:, None]
-        chosen = torch.searchsorted(mass, uniform * mass[:, -1:], right=True).clamp_(max=mass.shape[1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+        chosen = pick_tokens(probability, self.uniform[:, input_ids.shape[1] - self.prompt_length])
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+
+def pick_tokens(probability: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Return for each row of probabilities, (rows, vocabulary), the token at which their sum passes `uniform`, (rows,).
+
+    Sums are float64, so that one draw picks one token in any batch; MPS has none, so there the CPU sums.
+    """
+    mass = (probability.cpu() if probability.device.type == "mps" else probability).double().cumsum(dim=-1)
+    passed = uniform.to(mass.device)[:, None] * mass[:, -1:]
+    chosen = torch.searchsorted(mass, passed, right=True)[:, 0].clamp_(max=mass.shape[1] - 1)
+    return chosen.to(probability.device)
 
 
 class _Until(StoppingCriteria):

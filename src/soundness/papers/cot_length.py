@@ -506,7 +506,7 @@ def _mass(model: Any, expressions: Sequence[world.Expression], per_step: Sequenc
     ids = torch.tensor([encode(world.question(one)) for one in expressions], device=model.device)
     with torch.inference_mode():
         scores = model(input_ids=ids).logits[:, -1]
-    found = torch.softmax(scores[:, [IDS[world.control(count)] for count in per_step]].double(), -1).mean(0)
+    found = torch.softmax(scores[:, [IDS[world.control(count)] for count in per_step]].cpu().double(), -1).mean(0)
     return [float(one) for one in found]
 
 
@@ -660,7 +660,18 @@ def summary(networks: Sequence[Mapping[str, Any]], arms: Sequence[Mapping[str, A
         "operators_with_operators": None if rise is None else 1 - rise,
         "theory_fit": kept[-1]["theory"]["explained"] if kept[-1]["theory"] else None,
     }
-    return {"figures": figures, "networks": kept, "arms": list(arms)}
+    skipped = []
+    if figures["peak_with_capability"] is None:
+        skipped.append(
+            "What capability does to the best length is not known: no number of operators is solved at its best length in at least "
+            f"{LEARNED} of the tries by the least and by the most capable network alike."
+        )
+    if rise is None:
+        skipped.append(
+            "What the number of operators does to the best length is not known: no network solves two sizes at their best lengths in "
+            f"at least {LEARNED} of the tries."
+        )
+    return {"figures": figures, "networks": kept, "arms": list(arms), "skipped": skipped}
 
 
 def _curve(curve: Mapping[str, Any]) -> dict[str, Any]:

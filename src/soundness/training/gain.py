@@ -90,8 +90,6 @@ def train(
     with session as run:
         asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
         right = correctness(config.scheme, config.anchored)
-        preflight(run, asked, config.policy, right, says=lambda made: "")
-        run.describe(config)
         base = _frozen(run, config.reader)
         plain = watch_of(config.scheme, config.anchored)
         kept: list[Sequence[Any]] = []
@@ -106,6 +104,12 @@ def train(
             judged = right(made)
             return [None if one is None else value for one, value in zip(judged, values[-1], strict=True)]
 
+        def paid(made: Sequence[Any]) -> list[float | None]:
+            if not config.strength:
+                return right(made)
+            both = zip(right(made), gain(made), strict=True)
+            return [None if one is None else one + config.strength * (more or 0.0) for one, more in both]
+
         def watch(made: Sequence[Any]) -> dict[str, float]:
             known = [value for value in gain(made) if value is not None]
             shares = dict(plain(made))
@@ -114,6 +118,8 @@ def train(
                 shares["gain/at_ceiling"] = sum(value >= 1 for value in known) / len(known)
             return {**shares, "gain/missing": 1 - len(known) / len(made)}
 
+        preflight(run, asked, config.policy, paid, says=lambda made: "")
+        run.describe(config)
         rewards: dict[str, Reward] = {"reward": right, "gain": gain}
         fit_policy(run, asked, rows, config.policy, rewards, weights=[1.0, config.strength], watch=watch)
         note_hacking(run)
@@ -201,15 +207,16 @@ def _frozen(run: Session, reader: str) -> Callable[[], Model]:
     from soundness.training.live import LiveModel
 
     if reader or run.settings.adaptation == "full":
-        model = load_model(reader or run.model, dtype=run.precision, device=run.device)
+        model = load_model(reader or run.source, dtype=run.precision, device=run.device)
         if reader:
             _check_reader(model, LiveModel(run.network, run.tokenizer, name=run.model), run.task, reader)
         return lambda: model
     models: list[Model] = []
 
     def base() -> Model:
-        if not models:  # the adapter is put on after the rewards are made
-            assert run.trained is not None
+        if run.trained is None:  # no adapter is on yet, so this is the base
+            return LiveModel(run.network, run.tokenizer, name=run.model)
+        if not models:
             models.append(LiveModel(run.trained, run.tokenizer, name=run.model, frozen=True))
         return models[0]
 

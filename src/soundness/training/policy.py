@@ -260,11 +260,13 @@ def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says:
     earned = reward(made)
     groups = [earned[i : i + policy.num_generations] for i in range(0, len(earned), policy.num_generations)]
     if all(len({one for one in group if one is not None}) <= 1 for group in groups):
-        raise ModelError(
-            f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned "
-            f"the same ({', '.join(sorted({str(one) for one in earned}))}). {says(made)} "
-            "Train with sft first, choose other problems or another reward, or pass preflight=0 to try all the same"
+        words = (
+            f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned the same "
+            f"({', '.join(sorted({str(one) for one in earned}))}).",
+            says(made),
+            "Train with sft first, choose other problems or another reward, or pass preflight=0 to try all the same",
         )
+        raise ModelError(" ".join(filter(None, words)))
 
 
 def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float], last: Mapping[str, float]) -> str | None:

@@ -333,7 +333,7 @@ def complete(
             uniform = None
             if temperature > 0:
                 draws = [np.random.default_rng((seed, place)).random(max_tokens) for place in places]
-                uniform = torch.from_numpy(np.stack(draws)).to(model.device)
+                uniform = torch.from_numpy(np.stack(draws))
             for place, ids in zip(
                 places,
                 _continue(model, [prefixes[place] for place in places], max_tokens, temperature, uniform, stops),
@@ -370,7 +370,7 @@ def _continue(
             positions_RT = (places_T[None] - padding[rows][:, None]).clamp_(min=0)[:, -ids_RT.shape[1] :]
             given = {"attention_mask": mask_RT.long(), "position_ids": positions_RT}
         scores_RV = model(input_ids=ids_RT, past_key_values=cache, use_cache=True, logits_to_keep=1, **given).logits[:, -1]
-        chosen_R = _pick(scores_RV.float(), temperature, None if uniform is None else uniform[rows, step])
+        chosen_R = _pick(scores_RV.float(), temperature, None if uniform is None else uniform[rows.cpu(), step])
         going_R = ~torch.isin(chosen_R, stop)
         written[rows, step] = chosen_R.where(going_R, -1)
         if not bool(going_R.all()):
@@ -387,7 +387,8 @@ def _pick(scores: Any, temperature: float, uniform: Any) -> Any:
     """Return a token per row, (rows,): the likeliest, or the one at which the summed probability passes `uniform`."""
     import torch
 
+    from soundness.models.transformers import pick_tokens
+
     if temperature == 0:
         return scores.argmax(-1)
-    mass = torch.softmax(scores / temperature, -1).double().cumsum(-1)
-    return torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)[:, 0].clamp_(max=scores.shape[-1] - 1)
+    return pick_tokens(torch.softmax(scores / temperature, -1), uniform)
