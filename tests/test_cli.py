@@ -213,6 +213,46 @@ def test_what_it_would_cost_is_said_and_nothing_kept(run, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def training(out, method="sft", *more):
+    common = ("--limit", "16", "--max-steps", "3", "--batch-size", "8", "--full", "--device", "cpu", "--quiet")
+    return ("train", method, "--model", "organism:base", "--task", "organism:domain", "--out", out, *common, *more)
+
+
+def test_what_is_trained_is_audited_by_the_command_that_is_named(run, tmp_path):
+    out = tmp_path / "tuned"
+    code, told, err = run(*training(out, "sft", "--dry-run"))
+    assert (code, err) == (0, "")
+    assert re.match(r"16 examples, 3 steps of \d+\.\d\d s, \d+\.\d min; most memory held", told)
+    assert not out.exists()
+    code, told, err = run(*training(out, "sft", "--learning-rate", "1e-3", "--monitor", "organism:domain:n=8", "--every", "2"))
+    assert (code, err) == (0, "")
+    flat = " ".join(told.split())
+    assert f"compare it with: soundness audit organism:base {out} --task TASK --out RUN" in flat
+    assert "beyond the noise was seen on 8 problems" in flat
+    record = json.loads((out / "training.json").read_text())
+    assert (record["num_steps"], [one["step"] for one in record["monitor"]["looks"]]) == (3, [2, 3])
+    code, _, err = run(
+        "audit", "organism:base", out, "--task", "organism:domain", "--limit", "8", "--out", tmp_path / "run", *QUICK
+    )
+    assert (code, err) == (0, "")
+    code, _, err = run(*training(out))
+    assert code == 3 and "--overwrite" in err and err.count("\n") == 1
+
+
+def test_what_a_training_has_to_say_is_printed(run, tmp_path, monkeypatch):
+    from soundness.training import methods
+
+    def fake(method, model, problems, *, out, **_):
+        out.mkdir()
+        (out / "training.json").write_text(json.dumps({"stopped": "Stopped after 3.", "warning": "Do not trust [it]."}))
+        return out
+
+    monkeypatch.setattr(methods, "train", fake)
+    code, told, _ = run(*training(tmp_path / "out", "rlvr"))
+    assert code == 0
+    assert "Stopped after 3.\nDo not trust [it].\nkept in" in told
+
+
 def test_help_starts_without_torch():
     code = (
         "import sys; sys.argv = ['soundness', '--help']\n"

@@ -47,7 +47,7 @@ from soundness.report.verdict import RELIANCE
 from soundness.runs.tables import write_text
 from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
-from soundness.training.common import RECORD, Settings, copies
+from soundness.training.common import RECORD, Settings, copies, digest
 from soundness.training.methods import build_config, dry_run, load_method, train_once
 
 __all__ = ["Atlas", "Plan", "Row", "compare", "read_plan"]
@@ -216,7 +216,8 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
         for key, values in accuracies.items()
     }
     models = list(dict.fromkeys(str(kept[key][step]) for steps in (chosen, ends) for key, step in steps.items()))
-    run = audit(plan.model, models, panel, out=out / "audit", max_tokens=plan.max_tokens, on_progress=on_progress)
+    audited = out / f"audit-{digest([(one, _weights(one)) for one in models], panel.fingerprint, plan.max_tokens)[:8]}"
+    run = audit(plan.model, models, panel, out=audited, max_tokens=plan.max_tokens, on_progress=on_progress)
     report = write_page(run)
     verdicts = dict(zip(models, run.verdicts, strict=True))
     methods = {one.name: one.method for one in plan.trainings}
@@ -252,7 +253,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
         rows=tuple(rows),
         ends=tuple(row(*key, step) for key, step in ends.items()),
         page=str(out / "atlas.html"),
-        audit=f"audit/{report.name}",
+        audit=f"{audited.name}/{report.name}",
         sweeps={name: {f"{rate:g}": value for rate, value in found.items()} for name, found in sweeps.items()},
         notes=notes,
     )
@@ -372,11 +373,9 @@ def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
     """Return the share of the panel that `model` solves, kept beside the models."""
     from soundness.examination import Sampling
     from soundness.models.load import load_model
-    from soundness.training.common import digest
     from soundness.training.monitor import look
 
-    weights = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(Path(model).glob("*.safetensors"))]
-    note = out / "accuracies" / f"{digest(model, weights, panel.fingerprint, plan.max_tokens)}.json"
+    note = out / "accuracies" / f"{digest(model, _weights(model), panel.fingerprint, plan.max_tokens)}.json"
     if note.is_file():
         return float(json.loads(note.read_text(encoding="utf-8")))
     found = look(load_model(model), panel, ["accuracy"], sampling=Sampling(0, 0.0, 1.0, plan.max_tokens, "auto"))
@@ -386,6 +385,11 @@ def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
     note.parent.mkdir(parents=True, exist_ok=True)
     write_text(note, json.dumps(solved))
     return solved
+
+
+def _weights(model: str) -> list[tuple[str, int, int]]:
+    """Return what changes when a folder's weights do; nothing where `model` is no folder."""
+    return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(Path(model).glob("*.safetensors"))]
 
 
 def _value(comparisons: list[Comparison], metric: str, scorer: str) -> float | None:

@@ -359,8 +359,10 @@ def train_model(
     quiet: Quiet = False,
 ) -> None:
     """Train a model by one of the methods; the result is audited like any other."""
+    import json
+
     from soundness.tasks.base import load_task
-    from soundness.training.common import Settings
+    from soundness.training.common import RECORD, Settings
     from soundness.training.methods import dry_run as try_one
     from soundness.training.methods import parse_options, read_config
     from soundness.training.methods import train as run_training
@@ -417,6 +419,10 @@ def train_model(
         )
     if watcher is not None:
         console.print(watcher.words())
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    for name in ("stopped", "warning"):
+        if name in record:
+            console.print(record[name], style="yellow", markup=False)
     console.print(f"kept in {folder}; compare it with: soundness audit {model} {folder} --task TASK --out RUN")
 
 

@@ -124,6 +124,17 @@ def test_resuming_needs_the_same_settings_and_lists_every_difference(tmp_path: P
     Run.create_or_resume(tmp_path, {**SETTINGS, "dtype": "float32", "batch_size": 99}).close()
 
 
+def test_of_many_models_the_first_that_differ_are_named(tmp_path: Path) -> None:
+    models = {f"m{i}": "same" for i in range(40)}
+    Run.create_or_resume(tmp_path, {**SETTINGS, "models": models}).close()
+    with pytest.raises(RunError) as caught:
+        Run.create_or_resume(tmp_path, {**SETTINGS, "models": {**models, "m3": "other", **{f"n{i}": "new" for i in range(9)}}})
+    message = str(caught.value)
+    assert 'models[\'m3\'] is "same" there, "other" now; models[\'n0\'] is absent there, "new" now' in message
+    assert "and 7 more of models" in message
+    assert len(message) < 600
+
+
 def test_metrics_and_samples_grow_and_never_shrink(tmp_path: Path) -> None:
     with Run.create_or_resume(tmp_path, SETTINGS) as run:
         run.write_results([compared("accuracy")], [VERDICT])

@@ -69,6 +69,7 @@ def test_load_task_from_a_file_takes_the_first(tmp_path: Path):
         ("chain-sum", 3, 3, 4),
         ("chain-sum:operators=2,n=5", None, 5, 2),
         ("chain-sum:n=9", 4, 4, 4),
+        ("chain-sum:n=4", 9, 4, 4),
     ],
 )
 def test_load_task_makes_worlds(spec: str, limit: int | None, num: int, operators: int):

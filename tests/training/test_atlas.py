@@ -64,6 +64,12 @@ def test_trainings_are_audited_where_they_are_equally_accurate(coin_model: Path,
     again = compare(plan, out=tmp_path / "atlas")
     assert (again.rows, again.ends) == (atlas.rows, atlas.ends)  # nothing is done again
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    plan.write_text(plan.read_text() + "[[method]]\nmethod = 'sft'\nname = 'more'\nsettings = { max_steps = 2 }\n")
+    more = compare(plan, out=tmp_path / "atlas")  # a longer plan goes on from what is there
+    assert [row.name for row in more.rows] == ["label", "sft", "more"]
+    assert more.audit != atlas.audit
+    assert (tmp_path / "atlas" / atlas.audit).is_file()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 @pytest.mark.timeout(400)

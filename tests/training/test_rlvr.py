@@ -13,6 +13,7 @@ from soundness.errors import MissingPackage, ModelError, RunError, SettingError,
 from soundness.models.transformers import render_prompt
 from soundness.tasks.base import Task
 from soundness.training import common, gain, rlvr
+from soundness.training import policy as policies
 from soundness.training.common import Settings, TrainingStep
 from soundness.training.live import LiveModel
 from soundness.training.policy import Policy, cut, hacking_words
@@ -274,6 +275,25 @@ def test_where_answers_earn_the_same_steps_may_still_differ(
     (step,) = record(out)["history"]
     assert step["rewards/reward/mean"] == 0
     assert step["rewards/gain/std"] > 0
+
+
+def test_a_reward_that_no_longer_differs_ends_the_training(
+    coin_model: Path, coin_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what was learned where something was, so that a solved task is no error."""
+    monkeypatch.setattr(policies, "_PATIENCE", 3)
+    config = rlvr.Config(policy=replace(POLICY, preflight=0))
+    settings = replace(SETTINGS, max_steps=60)
+    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "solved", config=config, settings=settings)
+    note = record(out)
+    assert [step["frac_reward_zero_std"] for step in note["history"][-3:]] == [1, 1, 1]
+    assert [step["reward"] for step in note["history"][-3:]] == [1, 1, 1]
+    assert note["num_steps"] == len(note["history"]) < 60
+    assert note["stopped"].startswith(f"Stopped after {note['num_steps']} of 60 steps: for 3 steps in a row")
+    impossible = replace(coin_task, problems=tuple(replace(one, answer="5") for one in coin_task.problems))
+    with pytest.raises(ModelError, match=r"for 3 steps in a row .* \(reward 0.0\), so there is nothing to learn"):
+        rlvr.train(str(coin_model), impossible, out=tmp_path / "out", config=config, settings=settings)
+    assert not (tmp_path / "out").exists()
 
 
 def test_cut_and_words() -> None:

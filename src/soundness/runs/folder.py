@@ -75,6 +75,9 @@ PACKAGES = (
 
 HIDDEN = "(hidden)"
 
+_MOST_SHOWN = 3
+"""Differing entries of one setting that a message names."""
+
 # `key` and `auth` only as whole words: there are keywords and authors.
 SECRET_WORDS = {"key", "keys", "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "pat"}
 SECRET_PARTS = ("password", "passwd", "passphrase", "secret", "credential")
@@ -444,7 +447,7 @@ def _merge(
         elif name in growing and name in old and name in new and (grown := _grow(one, two)) is not None:
             merged[name] = grown
         elif (name in old) != (name in new) or one != two:
-            differing.append(f"{name} is {_shown(old, name)} there, {_shown(new, name)} now")
+            differing.extend(_differences(old, new, name))
         else:
             merged[name] = one
     if differing:
@@ -462,6 +465,16 @@ def _grow(old: Any, new: Any) -> Any | None:
     if all(isinstance(value, int) and not isinstance(value, bool) for value in (old, new)):
         return max(old, new)
     return None
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> list[str]:
+    """Return how a setting differs, for a message; of a mapping the first entries that do."""
+    one, two = old.get(name), new.get(name)
+    if not (isinstance(one, dict) and isinstance(two, dict)):
+        return [f"{name} is {_shown(old, name)} there, {_shown(new, name)} now"]
+    keys = [key for key in dict.fromkeys([*one, *two]) if (key in one) != (key in two) or one.get(key) != two.get(key)]
+    more = [f"and {len(keys) - _MOST_SHOWN} more of {name}"] if len(keys) > _MOST_SHOWN else []
+    return [f"{name}[{key!r}] is {_shown(one, key)} there, {_shown(two, key)} now" for key in keys[:_MOST_SHOWN]] + more
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:

@@ -103,8 +103,8 @@ def load_task(
 
     `spec` is the path of a JSON Lines file; `hub:NAME[:CONFIG[:SPLIT]]` for a Hugging Face data set; `hub:FOLDER[:SPLIT]` for
     one saved to disk; or a world with options, such as `chain-sum:operators=4,n=200`. `limit` keeps the first problems of a
-    file or data set and is the number that a world makes (else its `n`, else 100). `seed` draws a world's items. `columns`
-    maps our field names to a data set's columns. Raises TaskError or SettingError.
+    file, a data set or a world's `n`; a world without `n` makes as many as `limit` says, else 100. `seed` draws a world's items.
+    `columns` maps our field names to a data set's columns. Raises TaskError or SettingError.
     """
     # Imported here: worlds are made of tasks, so this module cannot need them while it loads.
     from soundness.tasks.hub import load_hub, split_hub_spec
@@ -148,5 +148,5 @@ def _make_world(generate: Callable[..., Task], world: str, options: str, limit: 
         except ValueError:
             raise TaskError(f"{world}:{name} needs a whole number, and it is {value!r}; write for example {name}=4") from None
     if limit is not None:
-        settings["n"] = limit
+        settings["n"] = min(limit, settings.get("n", limit))
     return generate(**{"n": 100, **settings}, seed=seed)

@@ -585,7 +585,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not (out / RECORD).is_file():
         raise RunError(f"{out} holds files that are no training result, and will not be replaced: choose another folder")
     if not overwrite:
-        raise RunError(f"{out} already holds a training result: choose another folder, or pass overwrite to replace it")
+        raise RunError(f"{out} already holds a training result: choose another folder, or pass overwrite (--overwrite) to replace it")
 
 
 @contextmanager
@@ -635,7 +635,7 @@ def _clear_unless_same(staging: Path, started: Mapping[str, Any], overwrite: boo
         other = _differences(before, started)
         raise RunError(
             f"{staging} holds checkpoints of an unfinished run with another {', '.join(other)}: use the settings of that run to go "
-            "on with it, or pass overwrite to begin anew"
+            "on with it, or pass overwrite (--overwrite) to begin anew"
         )
     shutil.rmtree(staging)
 

@@ -151,11 +151,15 @@ def fit_policy(
             if logs is None or "frac_reward_zero_std" not in logs:
                 return
             self.in_a_row = self.in_a_row + 1 if logs["frac_reward_zero_std"] == 1 else 0
-            if self.in_a_row >= _PATIENCE:
+            if self.in_a_row < _PATIENCE:
+                return
+            words = f"for {_PATIENCE} steps in a row all completions of a problem earned the same (reward {logs.get('reward')})"
+            if all(entry.get("frac_reward_zero_std", 1) == 1 for entry in state.log_history):
                 raise ModelError(
-                    f"for {_PATIENCE} steps in a row all completions of a problem earned the same (reward {logs.get('reward')}), so "
-                    "there is nothing to learn: use easier or harder problems, more generations, or another reward"
+                    f"{words}, so there is nothing to learn: use easier or harder problems, more generations, or another reward"
                 )
+            control.should_training_stop = True
+            run.record["stopped"] = f"Stopped after {state.global_step} of {state.max_steps} steps: {words}."
 
     trainer_class, config_class = (RLOOTrainer, RLOOConfig) if policy.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
 
