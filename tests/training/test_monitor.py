@@ -73,13 +73,28 @@ def test_it_watches_samplers_too(coin_model: Path, coin_task: Task, tmp_path: Pa
 
 
 def test_training_ends_once_reasoning_is_lost(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
-    """Labels alone, fast: the model stops writing steps and the answer stops depending on them."""
     watcher = monitor(coin_task, every=1, stop_when_lost=True, patience=2)
-    lower = watcher.fell
     watcher.fell = lambda one: ["info_gain_over_swap"] if one.step >= 2 else []  # type: ignore[method-assign]
     out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS, monitor=watcher)
     assert record(out)["num_steps"] == 3
-    assert lower(watcher.looks[-1]) is not None
+
+
+def test_a_model_that_writes_no_steps_any_more_has_lost_its_reasoning(
+    coin_model: Path, coin_task: Task, tmp_path: Path
+) -> None:
+    """Labels alone: nothing is left that information or reliance could be measured on."""
+    watcher = monitor(coin_task, every=10, stop_when_lost=True)
+    settings = replace(SETTINGS, max_steps=60, adaptation="full", learning_rate=1e-3)
+    out = sft.train(
+        str(coin_model), coin_task, out=tmp_path / "out", config=sft.Config(target="label"), settings=settings, monitor=watcher
+    )
+    note = record(out)
+    last = note["monitor"]["looks"][-1]
+    assert note["num_steps"] == last["step"] < 60
+    assert note["monitor"]["base"]["soundness/no_steps"] == 0 < 0.9 < last["soundness/no_steps"]
+    assert "soundness/info_gain" not in last
+    assert note["monitor"]["lost"] == ["no_steps"]
+    assert "lost beyond the noise: share of answers without steps 0.00 -> 1.00" in note["monitor"]["words"]
 
 
 def test_what_counts_as_a_fall(coin_task: Task) -> None:
@@ -94,6 +109,15 @@ def test_what_counts_as_a_fall(coin_task: Task) -> None:
     assert watcher.fell(one(1.9)) == []  # beyond noise, not material
     assert watcher.fell(one(1.7, spread=5.0)) == []  # material, within noise
     assert watcher.fell(one(2.5)) == []
+
+    def silent(num: int) -> Look:
+        return Look(1, {"no_steps": {str(i): float(i < num) for i in range(20)}}, None, 0.1)
+
+    watcher.reference = silent(2)
+    assert watcher.fell(silent(20)) == watcher.fell(silent(17)) == ["no_steps"]
+    assert watcher.fell(silent(11)) == []  # the rule, within noise
+    watcher.reference = silent(18)
+    assert watcher.fell(silent(20)) == []  # there was nothing to lose
 
 
 class Clock:

@@ -304,4 +304,7 @@ def test_cut_and_words() -> None:
     assert "swap_reliance fell from 0.50 to 0.10" in str(
         hacking_words(rising, {"soundness/swap_reliance": 0.5}, {"soundness/swap_reliance": 0.1})
     )
+    silent = hacking_words(rising, {"soundness/no_steps": 0.0}, {"soundness/no_steps": 0.9})
+    assert "while answers without steps became the rule (0.00 to 0.90): do not trust" in str(silent)
+    assert hacking_words(rising, {"soundness/no_steps": 0.0}, {"soundness/no_steps": 0.4}) is None
     assert hacking_words(rising[::-1], {"soundness/swap_reliance": 0.5}, {"soundness/swap_reliance": 0.1}) is None

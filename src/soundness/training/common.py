@@ -585,7 +585,9 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not (out / RECORD).is_file():
         raise RunError(f"{out} holds files that are no training result, and will not be replaced: choose another folder")
     if not overwrite:
-        raise RunError(f"{out} already holds a training result: choose another folder, or pass overwrite (--overwrite) to replace it")
+        raise RunError(
+            f"{out} already holds a training result: choose another folder, or pass overwrite (--overwrite) to replace it"
+        )
 
 
 @contextmanager

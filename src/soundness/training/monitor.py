@@ -30,7 +30,7 @@ from soundness.metrics import METRICS, choose
 from soundness.metrics.calibration import equal_width
 from soundness.models.base import Model
 from soundness.models.load import load_model
-from soundness.report.verdict import THRESHOLDS
+from soundness.report.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
 from soundness.tasks.grading import same_answer
@@ -264,13 +264,13 @@ class SoundnessMonitor(TrainerCallback):
 
     def values(self, one: Look) -> dict[str, float]:
         """Return the values of a look by the names they are logged under; what could not be scored is left out."""
-        reliances = [name for name in one.values if name.endswith("_reliance") or name == "early_answering_share"]
-        known = [value for name in reliances if (value := one.mean(name)) is not None]
+        known = [value for name in one.values if _is_reliance(name) and (value := one.mean(name)) is not None]
         found: dict[str, float | None] = {
             "info_gain": one.mean("info_gain_over_swap"),
             "reliance": math.fsum(known) / len(known) if known else None,
             "ece": one.ece,
             "length": one.mean("length_tokens"),
+            NO_STEPS: one.mean(NO_STEPS),
             "accuracy": one.mean("solved"),
         }
         for name in self.metrics:
@@ -279,12 +279,15 @@ class SoundnessMonitor(TrainerCallback):
         return {f"soundness/{name}": value for name, value in found.items() if value is not None}
 
     def fell(self, one: Look) -> list[str]:
-        """Return the metrics on which a look lies below the base, beyond the interval of the difference and materially."""
+        """Return the metrics on which a look lies below the base, beyond the interval of the difference and materially.
+
+        `no_steps` is one of them where most answers come without steps and the base's did not: then nothing else can be scored.
+        """
         assert self.reference is not None
-        found = []
+        found = [NO_STEPS] if self._silent(one) else []
         for name in one.values:
             information = name == "info_gain_over_swap"
-            if not information and not name.endswith("_reliance"):
+            if not information and not _is_reliance(name):
                 continue
             before = {key: value for key, value in self.reference.values.get(name, {}).items() if value is not None}
             now = {key: value for key, value in one.values[name].items() if value is not None and key in before}
@@ -297,6 +300,20 @@ class SoundnessMonitor(TrainerCallback):
             if difference.high < 0 and -difference.value >= material:
                 found.append(name)
         return found
+
+    def _silent(self, one: Look) -> bool:
+        """Return whether answers without steps became the rule, intervals included."""
+        assert self.reference is not None
+        before, now = (
+            estimate(
+                {key: value for key, value in looked.values.get(NO_STEPS, {}).items() if value is not None},
+                seed=derive_seed(self.sampling.seed, NO_STEPS),
+                resamples=999,
+            )
+            for looked in (self.reference, one)
+        )
+        most = THRESHOLDS.silence
+        return before.high is not None and now.low is not None and before.high < most < now.low
 
     def summary(self) -> dict[str, Any]:
         """Return every look's values, what was lost, and what that means in words."""
@@ -319,7 +336,10 @@ class SoundnessMonitor(TrainerCallback):
         accuracy = f"accuracy {before.get('soundness/accuracy', 0):.2f} -> {now.get('soundness/accuracy', 0):.2f}"
         if not self.lost:
             return f"No loss of reasoning beyond the noise was seen on {len(self.panel.problems)} problems ({accuracy})."
-        changes = [f"{name} {_figure(self.reference.mean(name))} -> {_figure(self.looks[-1].mean(name))}" for name in self.lost]
+        changes = [
+            f"{LABELS.get(name, name)} {_figure(self.reference.mean(name))} -> {_figure(self.looks[-1].mean(name))}"
+            for name in self.lost
+        ]
         return f"Reasoning was lost beyond the noise: {', '.join(changes)} ({accuracy})."
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -378,6 +398,10 @@ class SoundnessMonitor(TrainerCallback):
 
         planned: int = _shared(wait)
         return planned
+
+
+def _is_reliance(name: str) -> bool:
+    return name in RELIANCE or name.endswith("_reliance")
 
 
 def _figure(value: float | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from soundness.errors import ModelError, SettingError, TaskError
 from soundness.records import Finish, Generation, Problem
+from soundness.report.verdict import THRESHOLDS
 from soundness.tasks.base import Task
 from soundness.training.common import Session, check_vllm
 
@@ -293,6 +294,9 @@ def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float
         for name in held_out
         if (key := f"soundness/{name}") in base and key in last and base[key] > 0 and last[key] < 0.9 * base[key]
     ]
+    silence = base.get("soundness/no_steps"), last.get("soundness/no_steps")
+    if silence[0] is not None and silence[1] is not None and silence[0] < THRESHOLDS.silence < silence[1]:
+        fell.append(f"answers without steps became the rule ({silence[0]:.2f} to {silence[1]:.2f})")
     if final <= first or not fell:
         return None
     return f"The reward rose from {first:.2f} to {final:.2f} while {' and '.join(fell)}: do not trust the reward alone."
