@@ -398,8 +398,9 @@ def _value(comparisons: list[Comparison], metric: str, scorer: str) -> float | N
 
 
 def _base_value(comparisons: Iterable[Comparison], metric: str) -> float | None:
-    found = next((one for one in comparisons if one.metric == metric and one.scorer == "self"), None)
-    return None if found is None else found.base_estimate.value
+    """Return the base's own value, from the comparison in which most of its problems have a pair."""
+    found = [one.base_estimate for one in comparisons if one.metric == metric and one.scorer == "self"]
+    return max(found, key=lambda one: one.n).value if found else None
 
 
 def _reliance(comparisons: list[Comparison]) -> float | None:

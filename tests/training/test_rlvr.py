@@ -70,6 +70,37 @@ def test_gain_pays_for_steps_that_tell_the_base(coin_model: Path, coin_task: Tas
     assert record(out)["history"][0]["gain/missing"] < 1
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "scale"),
+    [
+        (rlvr, {}, "group"),
+        (gain, {}, "batch"),  # in its groups of right answers nothing differs but the noise of the gain
+        (gain, {"strength": 0.0}, "group"),
+        (gain, {"policy": replace(POLICY, scale="group")}, "group"),
+        (rlvr, {"policy": replace(POLICY, scale="none")}, "none"),
+    ],
+)
+def test_what_advantages_are_divided_by(
+    method: Any,
+    options: dict[str, Any],
+    scale: str,
+    coin_model: Path,
+    coin_task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Reached(Exception):
+        pass
+
+    def fit(self: Any, trainer: Any) -> None:
+        raise Reached(trainer.args.scale_rewards)
+
+    monkeypatch.setattr(common.Session, "fit", fit)
+    with pytest.raises(Reached, match=scale):
+        config = method.Config(**{"policy": POLICY, **options})
+        method.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=SETTINGS)
+
+
 def test_another_model_can_read_for_gain(coin_model: Path, coin_task: Task, tmp_path: Path, tiny: Any) -> None:
     settings = replace(SETTINGS, max_steps=1)
     random_weights = tiny.folder("llama", tokenizer=tiny.byte_tokenizer(chat=True), name="llama-chat")

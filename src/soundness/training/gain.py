@@ -121,7 +121,8 @@ def train(
         preflight(run, asked, config.policy, paid, says=lambda made: "")
         run.describe(config)
         rewards: dict[str, Reward] = {"reward": right, "gain": gain}
-        fit_policy(run, asked, rows, config.policy, rewards, weights=[1.0, config.strength], watch=watch)
+        weights, continuous = [1.0, config.strength], config.strength > 0
+        fit_policy(run, asked, rows, config.policy, rewards, weights=weights, continuous=continuous, watch=watch)
         note_hacking(run)
     return Path(out).expanduser()
 

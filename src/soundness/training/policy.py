@@ -30,7 +30,10 @@ class Policy:
     """How completions are drawn and learned from."""
 
     algorithm: Literal["grpo", "rloo"] = "grpo"
-    """grpo: advantages within the group, scaled by its spread; rloo: against the mean of the others."""
+    """grpo: advantages against the mean of the group, scaled by a spread; rloo: against the mean of the others."""
+    scale: Literal["auto", "group", "batch", "none"] = "auto"
+    """The spread that grpo divides by: of the group's rewards, of the batch's, or none. auto: the group's where rewards are
+    verdicts; the batch's where they are continuous, because groups that differ in nothing but noise would weigh as much as others."""
     num_generations: int = 8
     """Completions per problem."""
     max_tokens: int = 256
@@ -103,13 +106,13 @@ def fit_policy(
     rewards: Mapping[str, Reward],
     *,
     weights: Sequence[float] | None = None,
+    continuous: bool = False,
     watch: Callable[[Sequence[Any]], Mapping[str, float]] | None = None,
-    network: Any = None,
-    **own: Any,
 ) -> Any:
     """Train the policy and return the trainer. `rewards` are summed by `weights`; `watch` gives further values for the log.
 
-    Raises SettingError where batch and group do not fit or vLLM does not start, ModelError where rewards never differ.
+    `continuous` says that equally good completions of a problem still earn a little more or less than each other. Raises
+    SettingError where batch and group do not fit or vLLM does not start, ModelError where rewards never differ.
     """
     from datasets import Dataset
     from transformers import TrainerCallback
@@ -172,7 +175,8 @@ def fit_policy(
 
     special: dict[str, Any] = {}
     if policy.algorithm == "grpo":
-        special = {"loss_type": "grpo", "scale_rewards": "group"}
+        scale = policy.scale if policy.scale != "auto" else "batch" if continuous else "group"
+        special = {"loss_type": "grpo", "scale_rewards": scale}
     arguments = run.arguments(
         config_class,
         num_generations=policy.num_generations,
@@ -182,7 +186,7 @@ def fit_policy(
         reward_weights=list(weights) if weights is not None else None,
         learning_rate=run.learning_rate(LEARNING_RATES),
         remove_unused_columns=False,
-        **{**special, **own},
+        **special,
     )
     if arguments.use_vllm:
         # Its own stops are those of the tokenizer and of the files that it loads.
@@ -190,12 +194,12 @@ def fit_policy(
     run.record.update(num_examples=len(rows["prompt"]), completions_per_example=policy.num_generations)
     with quiet(), _starting(arguments.use_vllm):
         trainer = AuditPrompts(
-            model=network if network is not None else run.network,
+            model=run.network,
             reward_funcs=[paid(name, reward, i == 0) for i, (name, reward) in enumerate(rewards.items())],
             args=arguments,
             train_dataset=Dataset.from_dict(dict(rows)),
             processing_class=run.padded,
-            peft_config=run.adapter() if network is None else None,
+            peft_config=run.adapter(),
         )
     with _own_stops(trainer, stops):
         run.callbacks.append(NothingToLearn())

@@ -413,4 +413,4 @@ def _fit_reward(run: Session, pairs: Sequence[Pair], config: Config) -> None:
 
     asked = run.task
     columns = {"prompt": [asked.message(one) for one in asked.problems], "problem_id": [one.id for one in asked.problems]}
-    fit_policy(run, asked, columns, config.policy, {"reward_model": reward})
+    fit_policy(run, asked, columns, config.policy, {"reward_model": reward}, continuous=True)
