@@ -12,7 +12,7 @@ import pytest
 from soundness.errors import RunError, SettingError, TaskError
 from soundness.records import Generation
 from soundness.tasks.base import Task, load_task
-from soundness.training import cft, curriculum
+from soundness.training import cft, curriculum, rlvr
 from soundness.training.cft import Config, critiques_of
 from soundness.training.common import Settings
 from soundness.training.critic import verdict_of, with_verdict
@@ -257,16 +257,16 @@ def test_stages_share_no_path_and_follow_the_graph() -> None:
 def test_stages_are_about_the_world_that_the_task_asks_about_and_leave_out_what_it_holds_out() -> None:
     task = load_task("organism:lookup", limit=20)
     held_out = {one.question for one in load_task("organism:lookup:held_out=1", limit=150).problems}
-    known = curriculum._knowledge_of(task)
+    known = curriculum._world_of(task)
     config = curriculum.Config(per_stage=1000)
     facts = {step for one in task.problems for step in one.steps}
     for seed in (0, 1):
-        stages = curriculum.make_stages(config, seed=seed, knowledge=known)
+        stages = curriculum.make_stages(config, seed=seed, world=known)
         asked = [one for stage in stages.values() for one in stage]
         assert len(asked) > 500
         assert not {one.question for one in asked} & held_out
         assert facts <= {step for one in asked for step in one.steps}
-    assert curriculum._knowledge_of(load_task("organism:domain", limit=1)) is None
+    assert curriculum._world_of(load_task("organism:domain", limit=1)) is None
 
 
 def test_options_are_of_the_answers_type() -> None:
@@ -314,3 +314,64 @@ def test_a_curriculum_is_learned_in_order(tiny: Any, tmp_path: Path) -> None:
     assert train_once("curriculum", str(base), "lookup", **again) == out
     with pytest.raises(RunError, match="another task"):
         train_once("curriculum", str(base), "chain-sum", **again)
+
+
+POLICY = {"num_generations": 4, "max_tokens": 8, "preflight": 0}
+
+
+@pytest.mark.parametrize(
+    ("learner", "learning", "choices"),
+    [
+        ("sft", {"target": "label"}, 0),
+        ("cpt", {"length": 32}, 0),
+        ("rlvr", {"policy": POLICY}, 0),
+        ("gain", {"policy": POLICY}, 0),
+        ("rlag", {}, 3),
+        ("cft", {}, 0),
+        ("sdft", {"max_tokens": 8}, 0),
+    ],
+)
+def test_any_method_learns_from_a_curriculum(
+    tiny: Any, tmp_path: Path, learner: str, learning: dict[str, Any], choices: int
+) -> None:
+    base = tiny.folder("llama", seed=3)
+    config = curriculum.Config(per_stage=8, hops=(1, 2), choices=choices, learner=learner, learning=learning)
+    settings = replace(SETTINGS, max_steps=2)
+    out = curriculum.train(str(base), out=tmp_path / "out", config=config, settings=settings)
+    note = record(out)
+    assert (note["method"], note["config"]["learner"], note["num_steps"]) == ("curriculum", learner, 2)
+    assert {**note["learner_config"], **learning}.keys() == note["learner_config"].keys()
+    assert note["stages"] == {"1": 8, "2": 8}
+    assert train_once("curriculum", str(base), "lookup", out=out, config=config, settings=settings) == out
+
+
+@pytest.mark.parametrize("order", ["in_order", "mixed"])
+def test_completions_are_drawn_in_the_order_of_the_curriculum(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Any
+) -> None:
+    seen: list[str] = []
+
+    def watch_of(scheme: str, anchored: bool) -> Any:
+        def watch(made: Any) -> dict[str, float]:
+            seen.extend(dict.fromkeys(one.problem.id for one in made))
+            return {}
+
+        return watch
+
+    monkeypatch.setattr(rlvr, "watch_of", watch_of)
+    learning = {"policy": POLICY}
+    config = curriculum.Config(per_stage=8, hops=(1, 2), order=order, learner="rlvr", learning=learning)
+    settings = replace(SETTINGS, max_steps=8, batch_size=8)
+    curriculum.train(str(tiny.folder("llama", seed=3)), out=tmp_path / "out", config=config, settings=settings)
+    problems = curriculum.arrange(curriculum.make_stages(config, seed=0), config, seed=0)
+    assert seen == [one.id for one in problems]
+
+
+def test_what_a_curriculum_cannot_be_learned_by_is_refused(tmp_path: Path) -> None:
+    for options, words in (
+        ({"learner": "curriculum"}, "is learned by another method"),
+        ({"learner": "rlvt"}, "did you mean 'rlvr'"),
+        ({"learner": "rlvr", "learning": {"polcy": {}}}, "options of rlvr: there is no option 'polcy'"),
+    ):
+        with pytest.raises(SettingError, match=words):
+            curriculum.train("none", out=tmp_path / "out", config=curriculum.Config(**options))

@@ -141,7 +141,7 @@ def test_the_baselines_are_one_flag_away(coin_model: Path, tmp_path: Path, basel
             rlag.train(str(coin_model), short, out=tmp_path / "no", config=config, settings=settings)
         return
     out = rlag.train(str(coin_model), TASK, out=tmp_path / "out", config=Config(baseline=baseline), settings=settings)
-    assert record(out)["method"] == baseline
+    assert (record(out)["method"], record(out)["config"]["baseline"]) == ("rlag", baseline)
 
 
 def test_sdft_learns_from_itself_with_the_context(coin_model: Path, tmp_path: Path) -> None:

@@ -37,13 +37,13 @@ from soundness.training.spoiled import critique, solution_text, spoil
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "Critique", "critiques_of", "train"]
+__all__ = ["ABOUT", "Config", "Critique", "critiques_of", "learn", "train"]
 
 ABOUT = About(
     name="cft",
     title="critique fine-tuning: learn to judge solutions, wrong ones included",
     papers=("2501.17703", "2506.03295 (one problem)"),
-    needs="critiques in a file, or a model that writes them, or a world (chain-sum, lookup), where they are exact",
+    needs="critiques in a file, or a model that writes them, or a world (chain-sum, lookup, organism:domain), where they are exact",
     cost="as sft, once the critiques are there",
     when="solutions are cheap and good critiques can be had; partly distillation, since critiques carry corrections",
     differs=("checkpoints are never chosen on a set that is reported",),
@@ -92,15 +92,20 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on critiques."""
     config, settings = config or Config(), settings or Settings()
-    _check(config)
     session = open_session(
         "cft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        made, counts = _kept(run, config) or _gathered(run, config)
-        run.describe(config, share_right=_share(made, True), share_without_verdict=_share(made, None), **counts)
-        fit_examples(run, [_example(run, one, config) for one in made])
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Tune the session's model on critiques."""
+    _check(config)
+    made, counts = _kept(run, config) or _gathered(run, config)
+    run.describe(config, share_right=_share(made, True), share_without_verdict=_share(made, None), **counts)
+    fit_examples(run, [_example(run, one, config) for one in made])
 
 
 def _check(config: Config) -> None:

@@ -215,6 +215,8 @@ class Session:
     """The module under training, adapter included, once a trainer has made it."""
     seconds: float = 0.0
     """Spent in training, earlier attempts left out."""
+    in_order: bool = False
+    """Whether problems are taken in the order of the task, not shuffled."""
 
     @property
     def context(self) -> int | None:
@@ -277,6 +279,10 @@ class Session:
             **own,
         }
         known = {one.name for one in fields(config_class) if one.init}
+        if self.in_order:
+            chosen["train_sampling_strategy"] = "sequential"
+            if "shuffle_dataset" in known:  # the trainers that sample completions have a sampler of their own
+                chosen["shuffle_dataset"] = False
         for name in settings.trainer:
             if name not in known:
                 raise SettingError(f"{config_class.__name__} has no option {name!r}{near(name, known)}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from soundness.documents import Documents
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, open_session
 from soundness.training.data import Example, closing_id
 from soundness.training.passages import all_passages, snippets_of
 from soundness.training.sft import fit_examples
@@ -20,7 +20,7 @@ from soundness.training.sft import fit_examples
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "pack", "train"]
+__all__ = ["ABOUT", "Config", "pack", "learn", "train"]
 
 ABOUT = About(
     name="cpt",
@@ -59,14 +59,19 @@ def train(
         "cpt", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        if config.documents:
-            texts: Sequence[str] = Documents.load(config.documents).passages
-        else:
-            texts = all_passages(snippets_of(run.task, None, 1_000_000, method="cpt"))
-        run.describe(config, num_documents=len(texts))
-        length = min(config.length, run.settings.max_length or config.length, run.context or config.length)
-        fit_examples(run, pack(texts, run.tokenizer, length))
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Pre-train the session's model further on the documents."""
+    if config.documents:
+        texts: Sequence[str] = Documents.load(config.documents).passages
+    else:
+        texts = all_passages(snippets_of(run.task, None, 1_000_000, method="cpt"))
+    run.describe(config, num_documents=len(texts))
+    length = min(config.length, run.settings.max_length or config.length, run.context or config.length)
+    fit_examples(run, pack(texts, run.tokenizer, length))
 
 
 def pack(texts: Sequence[str], tokenizer: Any, length: int) -> list[Example]:

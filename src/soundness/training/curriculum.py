@@ -1,5 +1,7 @@
 """A curriculum from a knowledge graph: questions of one hop, then two, then three, with rationales that state each triple.
 
+Any other method learns from them, in this order: sft on the rationales unless another is named.
+
 A question names the start and the relations of a path; the rationale states the triples in order; distractors are of the answer's
 type and not reached by the path. A path whose relation has several tails is left out. No question is in two splits.
 """
@@ -10,17 +12,16 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from soundness.errors import SettingError, TaskError
 from soundness.records import LETTERS, Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import lookup
 from soundness.training.common import About, Progress, Settings, open_session, task_of
-from soundness.training.data import build_examples
-from soundness.training.sft import fit_examples
+from soundness.training.methods import build_config, load_method
 
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
@@ -32,13 +33,20 @@ ABOUT = About(
     title="questions of 1, 2, 3 hops from a knowledge graph, easy ones first",
     papers=("2507.13966",),
     needs="a triples file (head, relation, tail), or a task of a lookup world; the task only names the world and how it is asked",
-    cost="as sft",
+    cost="as sft, or as the method that learns from the questions",
     when="the domain's knowledge is a graph and answers need several of its facts",
     differs=(
         "paths are drawn and worded by program, not by a language model",
         "the paper's gains are not everywhere: MedQA fell from 85.62 to 82.72",
     ),
 )
+
+
+class World(NamedTuple):
+    """A lookup world."""
+
+    seed: int
+    size: int = 6
 
 
 class Triple(NamedTuple):
@@ -67,6 +75,10 @@ class Config:
     """Answer options per question, 0 for open answers."""
     permuted: bool = False
     """Control: rationales with their triples in another order."""
+    learner: str = "sft"
+    """Method that learns from the questions: sft on their rationales, or any other."""
+    learning: dict[str, Any] = field(default_factory=dict)
+    """Options of that method."""
 
 
 def train(
@@ -81,8 +93,12 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on the stages, one after the other."""
     config, settings = config or Config(), settings or Settings()
+    if config.learner == "curriculum":
+        raise SettingError("a curriculum is learned by another method: learner=sft, rlvr or any other of them")
+    learner = load_method(config.learner)
+    learning = build_config(learner.Config, config.learning, where=f"curriculum, options of {config.learner}")
     asked = task_of(task, seed=settings.seed)
-    stages = make_stages(config, seed=settings.seed, knowledge=_knowledge_of(asked))
+    stages = make_stages(config, seed=settings.seed, world=_world_of(asked))
     problems = arrange(stages, config, seed=settings.seed)
     own = Task("curriculum", problems, asked.instruction, asked.cue, asked.terminator)
     session = open_session(
@@ -97,30 +113,36 @@ def train(
         asked=asked,
     )
     with session as run:
-        examples = build_examples(own, "rationale", run.tokenizer)
-        run.describe(config, stages={str(hops): len(stage) for hops, stage in stages.items()})
-        fit_examples(run, examples, in_order=True)
+        run.in_order = True
+        learner.learn(run, learning)
+        run.describe(config, learner_config=asdict(learning), stages={str(hops): len(stage) for hops, stage in stages.items()})
     return Path(out).expanduser()
 
 
-def _knowledge_of(task: Task) -> lookup.Knowledge | None:
-    """Return what is true in the lookup world that the task asks about, or None where it asks about none."""
+def _world_of(task: Task) -> World | None:
+    """Return the lookup world that the task asks about, or None where it asks about none."""
     meta = task.problems[0].meta
-    return lookup.know(meta["world_seed"], meta["size"]) if {"world_seed", "size"} <= meta.keys() else None
+    return World(meta["world_seed"], meta["size"]) if {"world_seed", "size"} <= meta.keys() else None
 
 
 def make_stages(
-    config: Config, *, seed: int, split: str = "train", knowledge: lookup.Knowledge | None = None
+    config: Config, *, seed: int, split: str = "train", world: World | None = None
 ) -> dict[int, tuple[Problem, ...]]:
     """Return the questions of each stage by hops. `split` is train or test: no path is in both.
 
-    Without a graph they are about `knowledge`, or the lookup world of this seed. Raises SettingError for senseless options, TaskError
+    Without a graph they are about `world`, or the lookup world of this seed. Raises SettingError for senseless options, TaskError
     where the graph holds too few paths.
     """
     if not config.hops or min(config.hops) < 1 or config.per_stage < 1 or not 0 <= config.replay < 1:
         raise SettingError("hops and per_stage must be at least 1, and replay from 0 to below 1")
-    triples = read_triples(Path(config.graph)) if config.graph else graph_of(knowledge or lookup.know(seed))
-    return {hops: _stage(triples, hops, config, seed, split) for hops in config.hops}
+    known = None if config.graph else world or World(seed)
+    triples = read_triples(Path(config.graph)) if known is None else graph_of(lookup.know(known.seed, known.size))
+    stages = {hops: _stage(triples, hops, config, seed, split) for hops in config.hops}
+    if known is None:
+        return stages
+    # By these a question is known to be one of that world: its mistakes can be worked out.
+    where = {"world_seed": known.seed, "size": known.size}
+    return {hops: tuple(replace(one, meta={**one.meta, **where}) for one in stage) for hops, stage in stages.items()}
 
 
 def arrange(stages: Mapping[int, Sequence[Problem]], config: Config, *, seed: int) -> tuple[Problem, ...]:

@@ -7,6 +7,9 @@ The null is another problem's chain of the most similar length in the batch (wit
 length. Only the two ends count, in nats of the answer's own tokens: the gain is divided neither by steps nor by tokens, and the
 null is as long as the chain, so that writing more earns nothing by itself. The base is frozen, so the writer cannot move the
 yardstick. One packed pass reads all chains of a batch.
+
+Advantages are divided by the spread of the batch's rewards, not the group's: right answers to one problem differ in their gain a
+little, and divided by that little alone they would teach noise as loudly as anything else.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from soundness.training.rlvr import correctness, note_hacking, watch_of
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "gains", "train"]
+__all__ = ["ABOUT", "Config", "gains", "learn", "train"]
 
 ABOUT = About(
     name="gain",
@@ -81,50 +84,55 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` trained for right answers whose steps carry information."""
     config, settings = config or Config(), settings or Settings()
-    check_scheme(config.scheme)
-    if config.ceiling <= 0 or config.strength < 0:
-        raise SettingError(f"ceiling must be above 0 and strength at least 0; they are {config.ceiling} and {config.strength}")
     session = open_session(
         "gain", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
-        right = correctness(config.scheme, config.anchored)
-        base = _frozen(run, config.reader)
-        plain = watch_of(config.scheme, config.anchored)
-        kept: list[Sequence[Any]] = []
-        values: list[list[float | None]] = []
-
-        def gain(made: Sequence[Any]) -> list[float | None]:
-            # Both are asked about the same completions, one after the other; the base reads them once.
-            if not kept or kept[-1] != made:
-                kept[:] = [list(made)]
-                values[:] = [gains(base(), asked, made, config)]
-            # A completion that correctness cannot judge is left out whole, as rlvr leaves it out.
-            judged = right(made)
-            return [None if one is None else value for one, value in zip(judged, values[-1], strict=True)]
-
-        def paid(made: Sequence[Any]) -> list[float | None]:
-            if not config.strength:
-                return right(made)
-            both = zip(right(made), gain(made), strict=True)
-            return [None if one is None else one + config.strength * (more or 0.0) for one, more in both]
-
-        def watch(made: Sequence[Any]) -> dict[str, float]:
-            known = [value for value in gain(made) if value is not None]
-            shares = dict(plain(made))
-            if known:
-                shares["gain/mean"] = sum(known) / len(known)
-                shares["gain/at_ceiling"] = sum(value >= 1 for value in known) / len(known)
-            return {**shares, "gain/missing": 1 - len(known) / len(made)}
-
-        preflight(run, asked, config.policy, paid, says=lambda made: "")
-        run.describe(config)
-        rewards: dict[str, Reward] = {"reward": right, "gain": gain}
-        weights, continuous = [1.0, config.strength], config.strength > 0
-        fit_policy(run, asked, rows, config.policy, rewards, weights=weights, continuous=continuous, watch=watch)
-        note_hacking(run)
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Train the session's model for right answers whose steps carry information."""
+    check_scheme(config.scheme)
+    if config.ceiling <= 0 or config.strength < 0:
+        raise SettingError(f"ceiling must be above 0 and strength at least 0; they are {config.ceiling} and {config.strength}")
+    asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
+    right = correctness(config.scheme, config.anchored)
+    base = _frozen(run, config.reader)
+    plain = watch_of(config.scheme, config.anchored)
+    kept: list[Sequence[Any]] = []
+    values: list[list[float | None]] = []
+
+    def gain(made: Sequence[Any]) -> list[float | None]:
+        # Both are asked about the same completions, one after the other; the base reads them once.
+        if not kept or kept[-1] != made:
+            kept[:] = [list(made)]
+            values[:] = [gains(base(), asked, made, config)]
+        # A completion that correctness cannot judge is left out whole, as rlvr leaves it out.
+        judged = right(made)
+        return [None if one is None else value for one, value in zip(judged, values[-1], strict=True)]
+
+    def paid(made: Sequence[Any]) -> list[float | None]:
+        if not config.strength:
+            return right(made)
+        both = zip(right(made), gain(made), strict=True)
+        return [None if one is None else one + config.strength * (more or 0.0) for one, more in both]
+
+    def watch(made: Sequence[Any]) -> dict[str, float]:
+        known = [value for value in gain(made) if value is not None]
+        shares = dict(plain(made))
+        if known:
+            shares["gain/mean"] = sum(known) / len(known)
+            shares["gain/at_ceiling"] = sum(value >= 1 for value in known) / len(known)
+        return {**shares, "gain/missing": 1 - len(known) / len(made)}
+
+    preflight(run, asked, config.policy, paid, says=lambda made: "")
+    run.describe(config)
+    rewards: dict[str, Reward] = {"reward": right, "gain": gain}
+    weights, continuous = [1.0, config.strength], config.strength > 0
+    fit_policy(run, asked, rows, config.policy, rewards, weights=weights, continuous=continuous, watch=watch)
+    note_hacking(run)
 
 
 def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[float | None]:

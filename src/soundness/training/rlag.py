@@ -15,7 +15,7 @@ generated, and the reference answer is never used: y_w may be wrong. Options are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,7 @@ from soundness.training.passages import share_with_gold, snippets_of, without_co
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "mean_log_probability", "rlag_loss", "schedule", "train"]
+__all__ = ["ABOUT", "Config", "mean_log_probability", "rlag_loss", "schedule", "learn", "train"]
 
 ABOUT = About(
     name="rlag",
@@ -101,8 +101,12 @@ def mean_log_probability(logits: Any, labels: Any) -> Any:
     return (logp * scored).sum(dim=1) / scored.sum(dim=1)
 
 
-def schedule(num_problems: int, epochs: int, chunks: int, repeats: int, seed: int) -> list[tuple[int, int]]:
+def schedule(
+    num_problems: int, epochs: int, chunks: int, repeats: int, seed: int, *, in_order: bool = False
+) -> list[tuple[int, int]]:
     """Return (problem, round) in the order of training: each epoch is cut into chunks, each chunk is passed `repeats` times.
+
+    Problems are shuffled, chunks and their passes too; with `in_order` nothing is.
 
     >>> len(schedule(3, 2, 1, 2, 0)), sorted(schedule(2, 1, 2, 1, 0), key=lambda row: row[1])[0][1]
     (12, 0)
@@ -112,13 +116,15 @@ def schedule(num_problems: int, epochs: int, chunks: int, repeats: int, seed: in
     rows: list[tuple[int, int]] = []
     for epoch in range(epochs):
         order = list(range(num_problems))
-        random.Random(f"rlag/{seed}/{epoch}").shuffle(order)
+        if not in_order:
+            random.Random(f"rlag/{seed}/{epoch}").shuffle(order)
         size = -(-num_problems // chunks)
         for chunk in range(chunks):
             part = order[chunk * size : (chunk + 1) * size]
             for repeat in range(repeats):
                 shuffled = list(part)
-                random.Random(f"rlag/{seed}/{epoch}/{chunk}/{repeat}").shuffle(shuffled)
+                if not in_order:
+                    random.Random(f"rlag/{seed}/{epoch}/{chunk}/{repeat}").shuffle(shuffled)
                 rows += [(problem, epoch * chunks + chunk) for problem in shuffled]
     return rows
 
@@ -135,21 +141,25 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` trained to know the snippets and to answer by them."""
     config, settings = config or Config(), settings or Settings()
-    if config.chunks < 1 or config.repeats < 1 or config.num_snippets < 1:
-        raise SettingError("chunks, repeats and num_snippets must be at least 1")
-    if config.baseline != "none":
-        return _baseline(model, task, out, config, settings, monitor, on_progress)
     session = open_session(
         "rlag", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        _check_options(run.task, config)
-        snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="rlag")
-        run.describe(
-            config, num_examples=len(run.task.problems), share_with_gold_in_context=share_with_gold(run.task, snippets)
-        )
-        _fit(run, snippets, config)
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Train the session's model to know the snippets and to answer by them, or the named baseline on what that would see."""
+    if config.chunks < 1 or config.repeats < 1 or config.num_snippets < 1:
+        raise SettingError("chunks, repeats and num_snippets must be at least 1")
+    if config.baseline != "none":
+        _learn_baseline(run, config)
+        return
+    _check_options(run.task, config)
+    snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="rlag")
+    run.describe(config, num_examples=len(run.task.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
+    _fit(run, snippets, config)
 
 
 def _check_options(task: Task, config: Config) -> None:
@@ -226,7 +236,8 @@ def _fit(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> 
     from soundness.training.live import LiveModel
 
     sequences = _sequences(run, snippets, config)
-    rows = schedule(len(sequences), max(1, round(run.settings.epochs)), config.chunks, config.repeats, run.settings.seed)
+    epochs = max(1, round(run.settings.epochs))
+    rows = schedule(len(sequences), epochs, config.chunks, config.repeats, run.settings.seed, in_order=run.in_order)
     by_round: dict[int, list[int]] = {}
     for problem, number in rows:
         by_round.setdefault(number, []).append(problem)
@@ -317,28 +328,20 @@ def _fit(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> 
     run.fit(trainer)
 
 
-def _baseline(
-    model: str,
-    task: Task | str,
-    out: Path | str,
-    config: Config,
-    settings: Settings,
-    monitor: SoundnessMonitor | None,
-    on_progress: Progress | None,
-) -> Path:
+def _learn_baseline(run: Session, config: Config) -> None:
     """Train the named baseline on what rlag would see: the same passes over the problems, the same snippets."""
-    from soundness.training.common import task_of
     from soundness.training.methods import load_method
 
-    loaded = task_of(task, seed=settings.seed)
-    snippets = snippets_of(loaded, config.documents or None, config.num_snippets, method="rlag")
-    known = replace(loaded, problems=tuple(replace(one, context=snippets[one.id], facts=()) for one in loaded.problems))
+    asked = run.task
+    snippets = snippets_of(asked, config.documents or None, config.num_snippets, method="rlag")
     module = load_method(config.baseline)
     own: Any = module.Config()
     if config.baseline == "sft":
-        own, known = module.Config("label"), without_context(loaded)
-    elif config.baseline == "sdft":
-        own = module.Config(num_snippets=config.num_snippets)
-    settings = replace(settings, epochs=settings.epochs * config.repeats)
-    folder: Path = module.train(model, known, out=out, config=own, settings=settings, monitor=monitor, on_progress=on_progress)
-    return folder
+        own, run.task = module.Config("label"), without_context(asked)
+    else:
+        run.task = replace(asked, problems=tuple(replace(one, context=snippets[one.id], facts=()) for one in asked.problems))
+        if config.baseline == "sdft":
+            own = module.Config(num_snippets=config.num_snippets)
+    run.settings = replace(run.settings, epochs=run.settings.epochs * config.repeats)
+    module.learn(run, own)
+    run.describe(config, baseline_config=asdict(own))

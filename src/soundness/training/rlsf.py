@@ -28,7 +28,7 @@ from soundness.training.sft import fit_examples
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "Pair", "Trace", "longest_match", "rank", "span_confidence", "train"]
+__all__ = ["ABOUT", "Config", "Pair", "Trace", "longest_match", "rank", "span_confidence", "learn", "train"]
 
 ABOUT = About(
     name="rlsf",
@@ -109,38 +109,43 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` trained towards its own confident traces."""
     config, settings = config or Config(), settings or Settings()
-    if config.num_traces < 2:
-        raise SettingError(f"num_traces must be at least 2, for pairs, and it is {config.num_traces}")
     session = open_session(
         "rlsf", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        traces = _traces(run, config)
-        confident = [one for one in traces if one.confidence >= config.threshold]
-        run.describe(
-            config,
-            num_traces=len(traces),
-            share_without_span=sum(not one.found for one in traces) / len(traces),
-            share_confident=len(confident) / len(traces),
-            ece=_calibration(run.task, traces),
-        )
-        if config.baseline == "sft_confident":
-            _fit_confident(run, traces)
-            return Path(out).expanduser()
-        pairs = majority(run.task, traces) if config.baseline == "majority" else rank(traces, config)
-        if not pairs:
-            raise ModelError(
-                f"no pair of traces can be ranked: {len(confident)} of {len(traces)} traces reach {config.threshold}, and "
-                f"{sum(not one.found for one in traces)} lack their answer: lower threshold, raise num_traces or use another "
-                "task"
-            )
-        same = sum(one.chosen.answer == one.rejected.answer for one in pairs)
-        run.record.update(num_pairs=len(pairs), num_examples=len(pairs), share_same_answer=same / len(pairs))
-        if config.learn == "dpo":
-            _fit_dpo(run, pairs, config)
-        else:
-            _fit_reward(run, pairs, config)
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Train the session's model towards its own confident traces."""
+    if config.num_traces < 2:
+        raise SettingError(f"num_traces must be at least 2, for pairs, and it is {config.num_traces}")
+    traces = _traces(run, config)
+    confident = [one for one in traces if one.confidence >= config.threshold]
+    run.describe(
+        config,
+        num_traces=len(traces),
+        share_without_span=sum(not one.found for one in traces) / len(traces),
+        share_confident=len(confident) / len(traces),
+        ece=_calibration(run.task, traces),
+    )
+    if config.baseline == "sft_confident":
+        _fit_confident(run, traces)
+        return
+    pairs = majority(run.task, traces) if config.baseline == "majority" else rank(traces, config)
+    if not pairs:
+        raise ModelError(
+            f"no pair of traces can be ranked: {len(confident)} of {len(traces)} traces reach {config.threshold}, and "
+            f"{sum(not one.found for one in traces)} lack their answer: lower threshold, raise num_traces or use another "
+            "task"
+        )
+    same = sum(one.chosen.answer == one.rejected.answer for one in pairs)
+    run.record.update(num_pairs=len(pairs), num_examples=len(pairs), share_same_answer=same / len(pairs))
+    if config.learn == "dpo":
+        _fit_dpo(run, pairs, config)
+    else:
+        _fit_reward(run, pairs, config)
 
 
 # --- confidence (pure) ------------------------------------------------------------------------------------------------

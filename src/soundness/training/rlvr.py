@@ -18,7 +18,7 @@ from soundness.training.rewards import INSTRUCTIONS, check_scheme, phase_shares,
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "correctness", "train", "watch_of"]
+__all__ = ["ABOUT", "Config", "correctness", "learn", "train", "watch_of"]
 
 ABOUT = About(
     name="rlvr",
@@ -59,18 +59,23 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` trained to earn the reward of `config.scheme`."""
     config, settings = config or Config(), settings or Settings()
-    check_scheme(config.scheme)
     session = open_session(
         "rlvr", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
-        reward = correctness(config.scheme, config.anchored)
-        preflight(run, asked, config.policy, reward, says=lambda made: _formats(made, config))
-        run.describe(config)
-        fit_policy(run, asked, rows, config.policy, {"reward": reward}, watch=watch_of(config.scheme, config.anchored))
-        note_hacking(run)
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Train the session's model to earn the reward of `config.scheme`."""
+    check_scheme(config.scheme)
+    asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
+    reward = correctness(config.scheme, config.anchored)
+    preflight(run, asked, config.policy, reward, says=lambda made: _formats(made, config))
+    run.describe(config)
+    fit_policy(run, asked, rows, config.policy, {"reward": reward}, watch=watch_of(config.scheme, config.anchored))
+    note_hacking(run)
 
 
 def correctness(scheme: str, anchored: bool) -> Reward:

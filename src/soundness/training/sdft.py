@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.errors import MissingPackage, SettingError
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, open_session
 from soundness.training.passages import share_with_gold, snippets_of, without_context
 
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "Config", "train"]
+__all__ = ["ABOUT", "Config", "learn", "train"]
 
 ABOUT = About(
     name="sdft",
@@ -60,18 +60,23 @@ def train(
 ) -> Path:
     """Return the folder `out`, which holds `model` after learning what it says when it sees the snippets."""
     config, settings = config or Config(), settings or Settings()
-    if config.max_tokens < 1 or config.top_k < 1:
-        raise SettingError(f"max_tokens and top_k must be at least 1, and they are {config.max_tokens} and {config.top_k}")
     session = open_session(
         "sdft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="sdft")
-        bare = without_context(run.task)
-        run.describe(config, num_examples=len(bare.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
-        trainer = _trainer(run, bare, snippets, config)
-        run.fit(trainer)
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Teach the session's model what it says when it sees the snippets."""
+    if config.max_tokens < 1 or config.top_k < 1:
+        raise SettingError(f"max_tokens and top_k must be at least 1, and they are {config.max_tokens} and {config.top_k}")
+    snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="sdft")
+    bare = without_context(run.task)
+    run.describe(config, num_examples=len(bare.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
+    trainer = _trainer(run, bare, snippets, config)
+    run.fit(trainer)
 
 
 def _trainer(run: Any, task: Task, snippets: dict[str, tuple[str, ...]], config: Config) -> Any:

@@ -30,7 +30,7 @@ from soundness.training.data import Example, Target, build_examples, check_lengt
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["ABOUT", "RECORD", "Config", "TrainingStep", "direct_ids", "fit_examples", "train", "train_sft"]
+__all__ = ["ABOUT", "RECORD", "Config", "TrainingStep", "direct_ids", "fit_examples", "learn", "train", "train_sft"]
 
 ABOUT = About(
     name="sft",
@@ -73,11 +73,16 @@ def train(
         "sft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
     )
     with session as run:
-        bare = direct_ids(run.task, config.direct, settings.seed)
-        examples = build_examples(run.task, config.target, run.tokenizer, labels_only=bare)
-        run.describe(config, num_direct=len(bare))
-        fit_examples(run, examples)
+        learn(run, config)
     return Path(out).expanduser()
+
+
+def learn(run: Session, config: Config) -> None:
+    """Tune the session's model on what `config.target` teaches for its problems."""
+    bare = direct_ids(run.task, config.direct, run.settings.seed)
+    examples = build_examples(run.task, config.target, run.tokenizer, labels_only=bare)
+    run.describe(config, num_direct=len(bare))
+    fit_examples(run, examples)
 
 
 def direct_ids(task: Task, share: float, seed: int) -> frozenset[str]:
@@ -88,11 +93,10 @@ def direct_ids(task: Task, share: float, seed: int) -> frozenset[str]:
     return frozenset(one.id for one in task.problems if derive_seed(seed, "direct", task.name, one.id) / 2**64 < share)
 
 
-def fit_examples(run: Session, examples: Sequence[Example], *, in_order: bool = False, **own: Any) -> Any:
+def fit_examples(run: Session, examples: Sequence[Example], **own: Any) -> Any:
     """Train on `examples` and return the trainer: the loss is over completion tokens alone.
 
-    `in_order` keeps the order of the examples; `own` overrides the trainer's configuration. Raises SettingError where an example
-    is too long.
+    `own` overrides the trainer's configuration. Raises SettingError where an example is too long.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -101,11 +105,10 @@ def fit_examples(run: Session, examples: Sequence[Example], *, in_order: bool = 
 
     check_lengths(examples, run.settings.max_length, run.context)
     run.describe_examples(examples)
-    order = {"train_sampling_strategy": "sequential"} if in_order else {"train_sampling_strategy": "group_by_length"}
     with quiet():
         trainer = SFTTrainer(
             model=run.network,
-            args=run.arguments(SFTConfig, **{"max_length": None, **order, **own}),
+            args=run.arguments(SFTConfig, **{"max_length": None, "train_sampling_strategy": "group_by_length", **own}),
             # Columns `input_ids` and `labels`: the trainer takes such rows as they are, with no template, tokeniser or cutting.
             train_dataset=Dataset.from_dict(
                 {"input_ids": [one.input_ids for one in examples], "labels": [one.labels for one in examples]}
