@@ -13,6 +13,7 @@ from soundness.errors import RunError, SettingError, TaskError
 from soundness.records import Generation
 from soundness.tasks.base import Task, load_task
 from soundness.training import cft, curriculum, rlvr
+from soundness.training import policy as policies
 from soundness.training.cft import Config, critiques_of
 from soundness.training.common import Settings
 from soundness.training.critic import verdict_of, with_verdict
@@ -365,6 +366,28 @@ def test_completions_are_drawn_in_the_order_of_the_curriculum(
     curriculum.train(str(tiny.folder("llama", seed=3)), out=tmp_path / "out", config=config, settings=settings)
     problems = curriculum.arrange(curriculum.make_stages(config, seed=0), config, seed=0)
     assert seen == [one.id for one in problems]
+
+
+def test_stages_that_are_known_already_do_not_end_a_curriculum(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def correctness(scheme: str, anchored: bool) -> Any:
+        def reward(made: Any) -> list[float]:
+            asked.extend(dict.fromkeys(one.problem.id for one in made))
+            return [1.0 if one.problem.meta["hops"] == 1 else i % 2 for i, one in enumerate(made)]
+
+        return reward
+
+    monkeypatch.setattr(rlvr, "correctness", correctness)
+    monkeypatch.setattr(policies, "_PATIENCE", 2)
+    learning = {"policy": {**POLICY, "preflight": 4}}
+    config = curriculum.Config(per_stage=8, hops=(1, 2), replay=0.0, learner="rlvr", learning=learning)
+    settings = replace(SETTINGS, max_steps=8, batch_size=8)
+    out = curriculum.train(str(tiny.folder("llama", seed=3)), out=tmp_path / "out", config=config, settings=settings)
+    assert [one.partition("/")[0] for one in asked[:4]] == ["1-hop", "1-hop", "2-hop", "2-hop"]  # looked at before training
+    assert [step["frac_reward_zero_std"] for step in record(out)["history"]] == [1] * 4 + [0] * 4
 
 
 def test_what_a_curriculum_cannot_be_learned_by_is_refused(tmp_path: Path) -> None:

@@ -202,7 +202,8 @@ def fit_policy(
             peft_config=run.adapter(),
         )
     with _own_stops(trainer, stops):
-        run.callbacks.append(NothingToLearn())
+        if not run.in_order:  # in order, the next problems may be harder
+            run.callbacks.append(NothingToLearn())
         return run.fit(trainer)
 
 
@@ -243,7 +244,7 @@ def _check_room(run: Session, task: Task, policy: Policy) -> None:
 
 
 def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says: Callable[[Sequence[Any]], str]) -> None:
-    """Try a few problems before training; raise ModelError where every completion earns the same.
+    """Try a few problems from all over the task before training; raise ModelError where every completion earns the same.
 
     `says` adds what is known of the completions to the message. Raises MissingPackage or SettingError where vLLM is asked for and
     cannot be had.
@@ -255,7 +256,8 @@ def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says:
         return
     run.network.to(run.device)
     model = LiveModel(run.network, run.tokenizer)
-    problems = task.problems[: policy.preflight]
+    count = min(policy.preflight, len(task.problems))
+    problems = [task.problems[i * len(task.problems) // count] for i in range(count)]  # the first ones may be the easiest
     made: list[_Completion] = []
     for problem in problems:
         prompt = model.render(task.message(problem))
