@@ -386,7 +386,8 @@ def test_stages_that_are_known_already_do_not_end_a_curriculum(
     config = curriculum.Config(per_stage=8, hops=(1, 2), replay=0.0, learner="rlvr", learning=learning)
     settings = replace(SETTINGS, max_steps=8, batch_size=8)
     out = curriculum.train(str(tiny.folder("llama", seed=3)), out=tmp_path / "out", config=config, settings=settings)
-    assert [one.partition("/")[0] for one in asked[:4]] == ["1-hop", "1-hop", "2-hop", "2-hop"]  # looked at before training
+    tried = list(dict.fromkeys(asked))[:3]  # before training, until rewards differ
+    assert [one.partition("/")[0] for one in tried] == ["1-hop", "1-hop", "2-hop"]
     assert [step["frac_reward_zero_std"] for step in record(out)["history"]] == [1] * 4 + [0] * 4
 
 

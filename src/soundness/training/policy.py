@@ -42,8 +42,8 @@ class Policy:
     """Of the draws."""
     beta: float = 0.0
     """Weight of the divergence from the base, per token."""
-    preflight: int = 4
-    """Problems tried before training, to see that rewards differ at all; 0 to skip."""
+    preflight: int = 16
+    """Problems tried at most before training, until the rewards of one differ; 0 to skip."""
 
 
 class Completion(Protocol):
@@ -244,7 +244,7 @@ def _check_room(run: Session, task: Task, policy: Policy) -> None:
 
 
 def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says: Callable[[Sequence[Any]], str]) -> None:
-    """Try a few problems from all over the task before training; raise ModelError where every completion earns the same.
+    """Try problems from all over the task until rewards differ; raise ModelError where every completion of each earns the same.
 
     `says` adds what is known of the completions to the message. Raises MissingPackage or SettingError where vLLM is asked for and
     cannot be had.
@@ -268,16 +268,17 @@ def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says:
             keys=[f"preflight/{run.settings.seed}/{problem.id}/{i}" for i in range(policy.num_generations)],
         ):
             made.append(_Completion(problem, model.decode(generation.ids), generation.ids, generation.finish))
-    earned = reward(made)
-    groups = [earned[i : i + policy.num_generations] for i in range(0, len(earned), policy.num_generations)]
-    if all(len({one for one in group if one is not None}) <= 1 for group in groups):
-        words = (
-            f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned the same "
-            f"({', '.join(sorted({str(one) for one in earned}))}).",
-            says(made),
-            "Train with sft first, choose other problems or another reward, or pass preflight=0 to try all the same",
-        )
-        raise ModelError(" ".join(filter(None, words)))
+        earned = reward(made)  # of all: what a completion earns may depend on the others
+        groups = [earned[i : i + policy.num_generations] for i in range(0, len(earned), policy.num_generations)]
+        if any(len({one for one in group if one is not None}) > 1 for group in groups):
+            return
+    words = (
+        f"nothing to learn from: on {len(problems)} problems all {policy.num_generations} completions of each earned the same "
+        f"({', '.join(sorted({str(one) for one in earned}))}).",
+        says(made),
+        "Train with sft first, choose other problems or another reward, or pass preflight=0 to try all the same",
+    )
+    raise ModelError(" ".join(filter(None, words)))
 
 
 def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float], last: Mapping[str, float]) -> str | None:
