@@ -133,6 +133,8 @@ class Atlas:
     base_information: float | None
     """Of the base's own chains: information gain over swapped chains, nats."""
     base_reliance: float | None
+    base_no_steps: float | None
+    """Share of problems that the base answers without a written step."""
     rows: tuple[Row, ...]
     """Every training where its accuracy matches."""
     ends: tuple[Row, ...]
@@ -249,6 +251,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
         target=target,
         base_accuracy=base_accuracy,
         base_information=_base_value(run.comparisons, "info_gain_over_swap"),
+        base_no_steps=_base_value(run.comparisons, "no_steps", "-"),
         base_reliance=mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
         rows=tuple(rows),
         ends=tuple(row(*key, step) for key, step in ends.items()),
@@ -397,9 +400,9 @@ def _value(comparisons: list[Comparison], metric: str, scorer: str) -> float | N
     return None if found is None else found.tuned_estimate.value
 
 
-def _base_value(comparisons: Iterable[Comparison], metric: str) -> float | None:
+def _base_value(comparisons: Iterable[Comparison], metric: str, scorer: str = "self") -> float | None:
     """Return the base's own value, from the comparison in which most of its problems have a pair."""
-    found = [one.base_estimate for one in comparisons if one.metric == metric and one.scorer == "self"]
+    found = [one.base_estimate for one in comparisons if one.metric == metric and one.scorer == scorer]
     return max(found, key=lambda one: one.n).value if found else None
 
 

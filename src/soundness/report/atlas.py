@@ -76,19 +76,18 @@ def _table(title: str, atlas: Atlas, rows: Sequence[Row]) -> Table:
         "verdicts",
         "seconds",
     )
-    cells = [
-        ("base", "", _number(atlas.base_accuracy), _number(atlas.base_information), _number(atlas.base_reliance), "", "", "")
-    ]
+    base = (atlas.base_accuracy, atlas.base_information, atlas.base_reliance, atlas.base_no_steps)
+    cells = [("base", "", *map(_number, base), "", "")]
     for name, own in _by_training(rows).items():
         words = Counter(row.verdict for row in own)
         cells.append(
             (
                 name + (" *" if rows is atlas.rows and not own[0].learned else ""),
                 ", ".join(dict.fromkeys("-" if row.learning_rate is None else f"{row.learning_rate:g}" for row in own)),
-                _over_seeds([row.accuracy for row in own]),
+                _over_seeds([row.accuracy for row in own], fraction=True),
                 _over_seeds([row.information for row in own]),
-                _over_seeds([row.reliance for row in own]),
-                _over_seeds([row.no_steps for row in own]),
+                _over_seeds([row.reliance for row in own], fraction=True),
+                _over_seeds([row.no_steps for row in own], fraction=True),
                 ", ".join(f"{count} {word}" for word, count in words.most_common()),
                 f"{sum(row.seconds for row in own) / len(own):.0f}",
             )
@@ -103,12 +102,15 @@ def picture(atlas: Atlas) -> str:
 
     base = {"training": "base", "accuracy": atlas.base_accuracy, "information": atlas.base_information, "kind": "base"}
     rows = [base] + [
-        {"training": row.name, "accuracy": row.accuracy, "information": row.information, "kind": "trained"}
-        for row in atlas.rows
+        {"training": row.name, "accuracy": row.accuracy, "information": row.information, "kind": kind}
+        for kind, several in (("matched", atlas.rows), ("last step", atlas.ends))
+        for row in several
     ]
     shown = [row for row in rows if row["accuracy"] is not None and row["information"] is not None]
     names = list(dict.fromkeys(str(row["training"]) for row in shown))
-    bare = sorted({row.name for row in atlas.rows if row.information is None})
+    seeds = len({row.seed for row in atlas.ends})
+    silent = Counter(row.name for row in atlas.ends if row.information is None)
+    bare = [f"{name} ({count} of {seeds} seeds)" for name, count in silent.items()]
     chart = (
         alt.Chart(alt.Data(values=shown))
         .mark_point(filled=True, size=90, opacity=0.85)
@@ -116,15 +118,15 @@ def picture(atlas: Atlas) -> str:
             x=alt.X("information:Q", title="information gain of the steps over swapped ones, nats"),
             y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False)),
             color=alt.Color("training:N", sort=names, title=None),
-            shape=alt.Shape("kind:N", title=None),
+            shape=alt.Shape("kind:N", title=None, sort=["base", "matched", "last step"]),
         )
         .properties(
             width=460,
             height=280,
             background="white",
             title={
-                "text": f"one point per training seed, accuracy matched near {atlas.target:.2f}",
-                "subtitle": f"no steps to measure: {', '.join(bare)}" if bare else "",
+                "text": f"one point per training seed, where accuracy is near {atlas.target:.2f} and after the last step",
+                "subtitle": f"no steps to measure after the last step: {', '.join(bare)}" if bare else "",
                 "anchor": "start",
             },
         )
@@ -143,11 +145,13 @@ def _number(value: float | None) -> str:
     return "no steps" if value is None else f"{value:.2f}"
 
 
-def _over_seeds(values: Sequence[float | None]) -> str:
-    """Return the mean with its interval; where some seeds have no value, how many have."""
+def _over_seeds(values: Sequence[float | None], *, fraction: bool = False) -> str:
+    """Return the mean with its interval, of a fraction within 0..1; where some seeds have no value, how many have."""
     known = [value for value in values if value is not None]
     if not known:
         return "no steps"
     interval = seed_interval(known)
+    if interval is not None and fraction:
+        interval = max(interval[0], 0.0), min(interval[1], 1.0)
     text = f"{sum(known) / len(known):.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
