@@ -117,7 +117,7 @@ def picture(atlas: Atlas) -> str:
         .encode(
             x=alt.X("information:Q", title="information gain of the steps over swapped ones, nats"),
             y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False)),
-            color=alt.Color("training:N", sort=names, title=None),
+            color=alt.Color("training:N", sort=names, title=None, scale=alt.Scale(scheme="tableau20")),
             shape=alt.Shape("kind:N", title=None, sort=["base", "matched", "last step"]),
         )
         .properties(
