@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,17 @@ from soundness.records import Probe
 from soundness.tasks.base import Task
 from soundness.training import sft
 from soundness.training.common import Settings, copies
-from soundness.training.methods import METHODS, about, dry_run, load_method, parse_options, read_config, train, train_once
+from soundness.training.methods import (
+    METHODS,
+    about,
+    build_config,
+    dry_run,
+    load_method,
+    parse_options,
+    read_config,
+    train,
+    train_once,
+)
 
 SETTINGS = Settings(batch_size=8, max_steps=4, learning_rate=1e-2, device="cpu", lora_rank=4)
 
@@ -49,16 +59,33 @@ def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
         ("[settings]\nbatchsize = 4", "no option 'batchsize' .did you mean 'batch_size'"),
         ("[policy]\nnum_generations = 'four'", "num_generations wants a whole number"),
         ("anchored = 1", "anchored wants true or false"),
+        ("scheme = 'formats'", "scheme wants one of binary, format, huatuo, and it is 'formats' .did you mean 'format'"),
+        ("[policy]\nscale = 1", "scale wants one of auto, group, batch, none, and it is 1$"),
+        ("[settings]\nmax_steps = 'ten'", r"\[settings\]: max_steps wants a whole number, and it is 'ten'"),
+        ("[settings]\nadaptation = 'LoRA'", "adaptation wants one of lora, full, bias, prompt"),
         ("settings = 1", "settings and trainer are tables"),
         ("scheme =", "is not TOML"),
     ):
         file.write_text(text)
         with pytest.raises(SettingError, match=words):
             read_config("rlvr", file)
+    file.write_text("hops = [1, 'two']")
+    with pytest.raises(SettingError, match=r"hops wants a list \(each a whole number\), and it is \[1, 'two'\]"):
+        read_config("curriculum", file)
+    with pytest.raises(SettingError, match="learning wants a table"):
+        read_config("curriculum", None, {"learning": "fast"})
+    assert read_config("curriculum", None, {"hops": [1, 2]})[0].hops == (1, 2)
     with pytest.raises(SettingError, match="cannot read"):
         read_config("rlvr", tmp_path / "none.toml")
     with pytest.raises(SettingError, match="an option is NAME=VALUE"):
         parse_options(["scheme"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_takes_its_own_defaults_as_options(name: str) -> None:
+    kind = load_method(name).Config
+    assert build_config(kind, asdict(kind()), where=name) == kind()
+    assert build_config(Settings, asdict(Settings()), where="settings") == Settings()
 
 
 @pytest.mark.parametrize("adaptation", ["lora", "full", "bias", "prompt"])

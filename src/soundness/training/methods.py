@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from soundness.errors import RunError, SettingError, near
 from soundness.tasks.base import Task
@@ -82,30 +83,64 @@ def read_config(
         raise SettingError(f"{file}: settings and trainer are tables: write [settings] and [trainer]")
     if trainer:
         common["trainer"] = trainer
-    _check_keys(f"{file}, [settings]", common, Settings)
+    build_config(Settings, common, where=f"{file}, [settings]")
     return build_config(kind, {**given, **(values or {})}, where=str(file or name)), common
 
 
 def build_config(kind: Any, values: Mapping[str, Any], *, where: str) -> Any:
-    """Return the dataclass `kind` filled with `values`, tables into its dataclasses, lists into tuples."""
+    """Return the dataclass `kind` filled with `values`, tables into its dataclasses, lists into tuples.
+
+    Raises SettingError for an unknown name and for a value that its field cannot hold.
+    """
     _check_keys(where, values, kind)
+    hints = get_type_hints(kind)
     filled: dict[str, Any] = {}
     for one in fields(kind):
         if one.name not in values:
             continue
-        value = values[one.name]
-        default = one.default_factory() if callable(one.default_factory) else one.default
-        wanted = type(default)
-        if is_dataclass(default):
-            value = build_config(wanted, value, where=f"{where}, [{one.name}]")
-        elif isinstance(value, list):
+        value, hint = values[one.name], hints[one.name]
+        if is_dataclass(hint):
+            filled[one.name] = build_config(hint, value, where=f"{where}, [{one.name}]")
+            continue
+        if not _fits(value, hint):
+            close = near(value, get_args(hint)) if get_origin(hint) is Literal and isinstance(value, str) else ""
+            raise SettingError(f"{where}: {one.name} wants {_kind(hint)}, and it is {value!r}{close}")
+        if isinstance(value, list):
             value = tuple(value)
-        elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        elif wanted in (int, float, bool, str) and type(value) is not wanted:
-            raise SettingError(f"{where}: {one.name} wants {_KINDS[wanted]}, and it is {value!r}")
-        filled[one.name] = value
+        filled[one.name] = float(value) if hint is float else value
     return kind(**filled)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value as TOML gives it can stand in a field of this type.
+
+    >>> _fits(3, float), _fits(True, int), _fits(None, int | None), _fits([1, 2], tuple[int, ...]), _fits("b", Literal["a"])
+    (True, False, True, True, False)
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return type(value) in {type(one) for one in arguments} and value in arguments
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if origin is tuple:
+        return isinstance(value, (list, tuple)) and all(_fits(one, arguments[0]) for one in value)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint in _KINDS:
+        return type(value) is hint
+    return isinstance(value, origin) if origin is not None else hint is Any
+
+
+def _kind(hint: Any) -> str:
+    """Return in words what a field of this type holds."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(one) for one in arguments if one is not NoneType)
+    if origin is tuple:
+        return f"a list (each {_kind(arguments[0])})"
+    return _KINDS.get(hint, "a table")
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -131,7 +166,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-_KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "nothing"}
 
 
 def _check_keys(where: str, values: Mapping[str, Any], kind: Any) -> None:
