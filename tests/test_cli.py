@@ -253,6 +253,26 @@ def test_what_a_training_has_to_say_is_printed(run, tmp_path, monkeypatch):
     assert "Stopped after 3.\nDo not trust [it].\nkept in" in told
 
 
+def test_a_method_is_shown_with_its_options(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    code, told, _ = run("methods", "gain")
+    assert code == 0
+    for line in (
+        r"gain  rlvr whose reward also pays",
+        r"strength\s+0\.5\s+Weight of the gain; 0 is rlvr",
+        r"null\s+swap\s+What the steps are held against;.*swap with\. One of swap, filler\.",
+        r"reader\s+-\s+Model that reads the steps",
+        r"policy\.num_generations\s+8\s+Completions per problem",
+        r"\[settings\] in --config FILE",
+        r"adaptation\s+lora\s+What is trained\. One of lora, full, bias, prompt\.",
+    ):
+        assert re.search(line, told), line
+    code, told, _ = run("methods")
+    assert code == 0 and "soundness methods METHOD" in told
+    code, _, err = run("methods", "gian")
+    assert code == 3 and "did you mean 'gain'" in err
+
+
 def test_help_starts_without_torch():
     code = (
         "import sys; sys.argv = ['soundness', '--help']\n"

@@ -312,11 +312,16 @@ def validate(
 
 
 @app.command()
-def methods() -> None:
-    """List every training method: paper, what it needs, what it costs, when to use it."""
-    from soundness.report.methods import print_methods
+def methods(
+    name: Annotated[str | None, typer.Argument(help="One of them, with all its options; the list if left out.")] = None,
+) -> None:
+    """List every training method: paper, what it needs, what it costs, when to use it; or one with its options."""
+    from soundness.report.methods import print_method, print_methods
 
-    print_methods(_console())
+    if name is None:
+        print_methods(_console())
+    else:
+        print_method(name, _console())
 
 
 @app.command("train")

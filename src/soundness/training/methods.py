@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import tempfile
+import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,7 +22,19 @@ from soundness.training.common import RECORD, About, Progress, Settings, other_t
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "parse_options", "read_config", "train", "train_once"]
+__all__ = [
+    "METHODS",
+    "DryRun",
+    "Option",
+    "about",
+    "dry_run",
+    "load_method",
+    "options_of",
+    "parse_options",
+    "read_config",
+    "train",
+    "train_once",
+]
 
 METHODS: dict[str, str] = {
     name: f"soundness.training.{name}" for name in ("sft", "cpt", "rlvr", "rlsf", "rlag", "cft", "sdft", "curriculum", "gain")
@@ -45,6 +61,20 @@ class DryRun:
     def seconds(self) -> float:
         """Expected time, loading excluded."""
         return self.num_steps * self.seconds_per_step
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a method, or one common setting."""
+
+    name: str
+    """As it is given: `-o NAME=VALUE`."""
+    kind: str
+    """What it holds, in words."""
+    default: Any
+    """Its value where none is given."""
+    says: str
+    """What it does."""
 
 
 def load_method(name: str) -> Any:
@@ -141,6 +171,35 @@ def _kind(hint: Any) -> str:
     if origin is tuple:
         return f"a list (each {_kind(arguments[0])})"
     return _KINDS.get(hint, "a table")
+
+
+def options_of(kind: Any, table: str = "") -> list[Option]:
+    """Return the options of a configuration, those of its tables after a dot, in the order in which they stand in its source."""
+    hints, said = get_type_hints(kind), _said_of(kind)
+    found: list[Option] = []
+    for one in fields(kind):
+        hint, name = hints[one.name], f"{table}{one.name}"
+        if is_dataclass(hint):
+            found += options_of(hint, f"{name}.")
+            continue
+        default = one.default_factory() if callable(one.default_factory) else one.default
+        found.append(Option(name, _kind(hint), default, said.get(one.name, "")))
+    return found
+
+
+def _said_of(kind: Any) -> dict[str, str]:
+    """Return what the source says under each field of a dataclass; Python does not keep these texts."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError):  # only compiled files are installed
+        return {}
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        one.target.id: " ".join(text.value.value.split())
+        for one, text in pairwise(tree.body)
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
