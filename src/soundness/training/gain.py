@@ -45,7 +45,10 @@ ABOUT = About(
     needs="a reference answer per problem, and a base whose beliefs mean something on the task",
     cost="rlvr plus one packed reading by the frozen base per batch; full tuning or another reader keeps a second model",
     when="rlvr raises accuracy while the steps stop mattering",
-    differs=("no paper: judge it by measures that its reward does not contain (filler, swap and paraphrase reliance)",),
+    differs=(
+        "no paper: judge it by measures that its reward does not contain (filler, swap and paraphrase reliance)",
+        "GRPO's advantages are divided by the spread of the batch, not of the group",
+    ),
 )
 
 
