@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ from soundness.report.verdict import RELIANCE
 from soundness.runs.tables import write_text
 from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
-from soundness.training.common import RECORD, Settings, copies, digest
+from soundness.training.common import RECORD, Settings, copies, digest, read_record
 from soundness.training.methods import build_config, dry_run, load_method, train_once
 
 __all__ = ["Atlas", "Plan", "Row", "compare", "read_plan"]
@@ -194,8 +194,9 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     out = Path(out).expanduser()
     told = on_progress or (lambda what, done, total: None)
-    panel = _panel(plan)
-    tuning = _tuning(plan, panel) if any(one.learning_rates for one in plan.trainings) else None
+    trained = _trained(plan)
+    panel = _panel(plan, trained)
+    tuning = _tuning(plan, trained, panel) if any(one.learning_rates for one in plan.trainings) else None
     _check(plan, out, told)
     plan, sweeps = (plan, {}) if tuning is None else _sweep(plan, tuning, out, told)
     folders: dict[tuple[str, int], Path] = {}
@@ -227,7 +228,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
     def row(name: str, seed: int, step: int) -> Row:
         verdict = verdicts[str(kept[name, seed][step])]
         mine = [one for one in run.comparisons if one.tuned == verdict.tuned]
-        record = json.loads((folders[name, seed] / RECORD).read_text(encoding="utf-8"))
+        record = read_record(folders[name, seed])
         return Row(
             name=name,
             method=methods[name],
@@ -316,21 +317,21 @@ def _at(training: Training, rate: float) -> Training:
     return replace(training, settings=replace(training.settings, learning_rate=rate))
 
 
-def _panel(plan: Plan) -> Task:
-    """Return the problems to audit on. Raises TaskError where they are all trained on."""
+def _panel(plan: Plan, trained: Set[str]) -> Task:
+    """Return the problems to audit on, none of them a question of `trained`. Raises TaskError where they are all trained on."""
     spec = plan.audit or plan.task
     drawn = load_task(spec, limit=plan.audit_limit, seed=_AUDIT_SEED)
-    left = _without(drawn, _trained(plan))
+    left = _without(drawn, trained)
     if not left:
         raise TaskError(f'all problems to audit on are among those trained on ({spec}): name others with audit = "TASK"')
     return replace(drawn, problems=left)
 
 
-def _tuning(plan: Plan, panel: Task) -> Task:
+def _tuning(plan: Plan, trained: Set[str], panel: Task) -> Task:
     """Return the problems to choose learning rates on. Raises TaskError where too few are neither trained nor audited on."""
     spec = plan.tune or plan.audit or plan.task
     drawn = load_task(spec, limit=plan.audit_limit, seed=_TUNING_SEED)
-    left = _without(drawn, _trained(plan) | {one.question for one in panel.problems})
+    left = _without(drawn, trained | {one.question for one in panel.problems})
     if len(left) < LEAST_TUNING:
         raise TaskError(
             f"learning rates are chosen on problems that are neither trained nor audited on, at least {LEAST_TUNING}, and {spec} "
@@ -339,12 +340,12 @@ def _tuning(plan: Plan, panel: Task) -> Task:
     return replace(drawn, problems=left)
 
 
-def _trained(plan: Plan) -> set[str]:
+def _trained(plan: Plan) -> Set[str]:
     """Return the questions that are trained on with any seed."""
     return {one.question for seed in plan.seeds for one in load_task(plan.task, limit=plan.limit, seed=seed).problems}
 
 
-def _without(task: Task, questions: set[str]) -> tuple[Problem, ...]:
+def _without(task: Task, questions: Set[str]) -> tuple[Problem, ...]:
     return tuple(one for one in task.problems if one.question not in questions)
 
 

@@ -364,10 +364,8 @@ def train_model(
     quiet: Quiet = False,
 ) -> None:
     """Train a model by one of the methods; the result is audited like any other."""
-    import json
-
     from soundness.tasks.base import load_task
-    from soundness.training.common import RECORD, Settings
+    from soundness.training.common import Settings, read_record
     from soundness.training.methods import dry_run as try_one
     from soundness.training.methods import parse_options, read_config
     from soundness.training.methods import train as run_training
@@ -424,7 +422,7 @@ def train_model(
         )
     if watcher is not None:
         console.print(watcher.words())
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_record(folder)
     for name in ("stopped", "warning"):
         if name in record:
             console.print(record[name], style="yellow", markup=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundness.atlas import _notes, _panel, compare, read_plan
+from soundness.atlas import _notes, _panel, _trained, compare, read_plan
 from soundness.errors import SettingError, TaskError
 
 PLAN = """
@@ -131,6 +131,6 @@ def test_problems_that_are_trained_on_are_not_audited(tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text(f"model = 'm'\ntask = '{task}'\naudit = '{audited}'\n[[method]]\nmethod = 'sft'\n")
     read = read_plan(plan)
-    panel = _panel(read)
+    panel = _panel(read, _trained(read))
     assert [one.question for one in panel.problems] == [f"Toss {i}." for i in range(8, 13)]
     assert any(note.startswith("audited on 5 problems: of the 100") for note in _notes(read, panel, [], 0.5))

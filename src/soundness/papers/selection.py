@@ -7,7 +7,6 @@ What the answer alone would say is shown beside it.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
@@ -185,7 +184,7 @@ _TEST = "selection/test"
 def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return how many samples of each problem each model had right, by answer and by chain, and the figures made of them."""
     from soundness.models.load import load_model
-    from soundness.training.common import RECORD, copies
+    from soundness.training.common import copies, read_record
 
     test = draw_task(f"{_TEST}/{seed}", scale.test_problems, scale)
     lessons = draw_task(f"selection/train/{seed}", scale.train_problems, scale, apart={one.question for one in test.problems})
@@ -204,7 +203,7 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
             return {"temperature": temperature, **right}
 
         models[name] = make_once(out / f"samples {name}.json", made)
-    record = json.loads((trained["rlvr"] / RECORD).read_text(encoding="utf-8"))
+    record = read_record(trained["rlvr"])
     return {
         "num_samples": scale.num_samples,
         "models": models,

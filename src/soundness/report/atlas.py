@@ -37,7 +37,7 @@ def blocks(atlas: Atlas) -> Iterator[Block]:
         text=f"{trainings}, audited on the same problems. Accuracy is matched near {atlas.target:.2f}: of every training the kept "
         "copy nearest to it is shown. Mean [95 % interval over seeds, Student's t]."
     )
-    yield Block(table=_table("At matched accuracy", atlas, atlas.rows))
+    yield Block(table=_table("At matched accuracy", atlas, atlas.rows, starred=True))
     if not all(row.learned for row in atlas.rows):
         yield Block(text="*: never clearly more accurate than the base in every seed, so not matched; its last copy is shown.")
     yield Block(picture=PICTURE)
@@ -65,7 +65,8 @@ def _tried(found: Mapping[str, float | None], rate: str) -> str:
     return "diverged" if value is None else f"{value:.2f}"
 
 
-def _table(title: str, atlas: Atlas, rows: Sequence[Row]) -> Table:
+def _table(title: str, atlas: Atlas, rows: Sequence[Row], *, starred: bool = False) -> Table:
+    """Return one line per training; `starred` marks those that could not be matched."""
     head = (
         "training",
         "learning rate",
@@ -82,7 +83,7 @@ def _table(title: str, atlas: Atlas, rows: Sequence[Row]) -> Table:
         words = Counter(row.verdict for row in own)
         cells.append(
             (
-                name + (" *" if rows is atlas.rows and not own[0].learned else ""),
+                name + (" *" if starred and not own[0].learned else ""),
                 ", ".join(dict.fromkeys("-" if row.learning_rate is None else f"{row.learning_rate:g}" for row in own)),
                 _over_seeds([row.accuracy for row in own], fraction=True),
                 _over_seeds([row.information for row in own]),

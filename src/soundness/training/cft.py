@@ -17,7 +17,7 @@ from soundness.errors import SettingError, TaskError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.critic import (
     AT_ONCE,
     Critique,
@@ -79,6 +79,18 @@ class Config:
     baseline: Literal["none", "sft"] = "none"
     """Control: sft on the right solutions of the same problems."""
 
+    def __post_init__(self) -> None:
+        if self.solutions < 1 or self.max_tokens < 1 or not 0 <= self.share_right <= 1:
+            raise SettingError(
+                f"solutions and max_tokens must be at least 1 and share_right 0 to 1: {self.solutions}, {self.max_tokens}, "
+                f"{self.share_right}"
+            )
+        if self.solver == "model" and (self.critiques == "exact" or _is_file(self.critiques)):
+            raise SettingError(
+                f"solutions by the model itself are judged by a model, and critiques={self.critiques} is none: name one, or leave "
+                "solver out"
+            )
+
 
 def train(
     model: str,
@@ -91,34 +103,17 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on critiques."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "cft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "cft", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
     """Tune the session's model on critiques."""
-    _check(config)
     made, counts = _kept(run, config) or _gathered(run, config)
     run.describe(config, share_right=_share(made, True), share_without_verdict=_share(made, None), **counts)
     fit_examples(run, [_example(run, one, config) for one in made])
-
-
-def _check(config: Config) -> None:
-    if config.solutions < 1 or config.max_tokens < 1 or not 0 <= config.share_right <= 1:
-        raise SettingError(
-            f"solutions and max_tokens must be at least 1 and share_right 0 to 1: {config.solutions}, {config.max_tokens}, "
-            f"{config.share_right}"
-        )
-    if config.solver == "model" and (config.critiques == "exact" or _is_file(config.critiques)):
-        raise SettingError(
-            f"solutions by the model itself are judged by a model, and critiques={config.critiques} is none: name one, or leave "
-            "solver out"
-        )
 
 
 def _is_file(critiques: str) -> bool:

@@ -42,7 +42,9 @@ __all__ = [
     "TrainingStep",
     "copies",
     "open_session",
+    "read_record",
     "task_of",
+    "train_by",
 ]
 
 Adaptation = Literal["lora", "full", "bias", "prompt"]
@@ -495,6 +497,33 @@ def check_vllm(settings: Settings) -> None:
         )
 
 
+def train_by(
+    learn: Callable[[Session, Any], None],
+    method: str,
+    model: str,
+    task: Task | str,
+    *,
+    out: Path | str,
+    config: Any,
+    settings: Settings | None,
+    monitor: SoundnessMonitor | None,
+    on_progress: Progress | None,
+) -> Path:
+    """Return the folder `out`, which holds what `learn` made of `model` by `config`, in a session of its own."""
+    settings = settings or Settings()
+    with open_session(
+        method, model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    ) as run:
+        learn(run, config)
+    return Path(out).expanduser()
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return what a training result says of itself."""
+    record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return record
+
+
 def copies(folder: Path) -> dict[int, Path]:
     """Return the kept copies of a trained model by optimiser step, in order, the final model (`folder` itself) last.
 
@@ -502,7 +531,7 @@ def copies(folder: Path) -> dict[int, Path]:
     """
     if not (folder / RECORD).is_file():
         raise RunError(f"{folder} holds no training result ({RECORD} is missing): train into it first, or name another folder")
-    last = int(json.loads((folder / RECORD).read_text(encoding="utf-8"))["num_steps"])
+    last = int(read_record(folder)["num_steps"])
     kept = {int(one.name): one for one in folder.glob("steps/[0-9]*")}
     return {step: kept[step] for step in sorted(kept) if step < last} | {last: folder}
 
@@ -512,7 +541,7 @@ def other_training(folder: Path, method: str, model: str, task: Task, config: An
 
     What the run chose itself (rate, dtype, device) differs only from what is asked for by name.
     """
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_record(folder)
     asked = _plain(asdict(settings))
     free = {name for name in ("learning_rate", "dtype", "device") if asked[name] is None}
     shown = [name for name in asked if name not in {"overwrite", "report_to", "save_every", *free}]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from soundness.documents import Documents
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.data import Example, closing_id
 from soundness.training.passages import all_passages, snippets_of
 from soundness.training.sft import fit_examples
@@ -54,13 +54,10 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` pre-trained further on the documents."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "cpt", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "cpt", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:

@@ -28,7 +28,7 @@ from soundness.models.base import Model
 from soundness.records import Generation, Probe, Prompt
 from soundness.tasks.base import Task
 from soundness.tasks.grading import same_answer
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
 from soundness.training.rewards import INSTRUCTIONS, check_scheme
 from soundness.training.rlvr import correctness, note_hacking, watch_of
@@ -74,6 +74,11 @@ class Config:
     policy: Policy = field(default_factory=Policy)
     """How completions are drawn and learned from."""
 
+    def __post_init__(self) -> None:
+        check_scheme(self.scheme)
+        if self.ceiling <= 0 or self.strength < 0:
+            raise SettingError(f"ceiling must be above 0 and strength at least 0; they are {self.ceiling} and {self.strength}")
+
 
 def train(
     model: str,
@@ -86,20 +91,14 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` trained for right answers whose steps carry information."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "gain", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "gain", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
     """Train the session's model for right answers whose steps carry information."""
-    check_scheme(config.scheme)
-    if config.ceiling <= 0 or config.strength < 0:
-        raise SettingError(f"ceiling must be above 0 and strength at least 0; they are {config.ceiling} and {config.strength}")
     asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
     right = correctness(config.scheme, config.anchored)
     base = _frozen(run, config.reader)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 
 from soundness.errors import RunError, SettingError, near
 from soundness.tasks.base import Task
-from soundness.training.common import RECORD, About, Progress, Settings, other_training, task_of
+from soundness.training.common import RECORD, About, Progress, Settings, other_training, read_record, task_of
 
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
@@ -294,7 +294,6 @@ def train_once(
 
 def dry_run(method: str, model: str, task: Task | str, *, config: Any = None, settings: Settings | None = None) -> DryRun:
     """Return what training would take: the data are checked, the model is loaded, one step is done and thrown away."""
-    import json
     import math
 
     from soundness.training.common import peak_memory
@@ -309,7 +308,7 @@ def dry_run(method: str, model: str, task: Task | str, *, config: Any = None, se
             config=config,
             settings=replace(settings, max_steps=1, report_to="none"),
         )
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_record(folder)
     per_step = settings.batch_size / record.get("completions_per_example", 1)
     planned = math.ceil(math.ceil(record["num_examples"] / per_step) * settings.epochs)
     return DryRun(

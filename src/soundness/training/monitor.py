@@ -62,9 +62,13 @@ class Look:
     seconds: float
     """How long it took."""
 
+    def known(self, metric: str) -> dict[str, float]:
+        """Return the values that there are, by problem id."""
+        return {key: value for key, value in self.values.get(metric, {}).items() if value is not None}
+
     def mean(self, metric: str) -> float | None:
         """Return the mean over the problems that have a value, or None where none has."""
-        known = [value for value in self.values.get(metric, {}).values() if value is not None]
+        known = self.known(metric).values()
         return math.fsum(known) / len(known) if known else None
 
 
@@ -289,8 +293,8 @@ class SoundnessMonitor(TrainerCallback):
             information = name == "info_gain_over_swap"
             if not information and not _is_reliance(name):
                 continue
-            before = {key: value for key, value in self.reference.values.get(name, {}).items() if value is not None}
-            now = {key: value for key, value in one.values[name].items() if value is not None and key in before}
+            before = self.reference.known(name)
+            now = {key: value for key, value in one.known(name).items() if key in before}
             changes = {key: value - before[key] for key, value in now.items()}
             difference = estimate(changes, seed=derive_seed(self.sampling.seed, name), resamples=999)
             if difference.value is None or difference.high is None:
@@ -305,11 +309,7 @@ class SoundnessMonitor(TrainerCallback):
         """Return whether answers without steps became the rule, intervals included."""
         assert self.reference is not None
         before, now = (
-            estimate(
-                {key: value for key, value in looked.values.get(NO_STEPS, {}).items() if value is not None},
-                seed=derive_seed(self.sampling.seed, NO_STEPS),
-                resamples=999,
-            )
+            estimate(looked.known(NO_STEPS), seed=derive_seed(self.sampling.seed, NO_STEPS), resamples=999)
             for looked in (self.reference, one)
         )
         most = THRESHOLDS.silence

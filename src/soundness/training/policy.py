@@ -301,9 +301,9 @@ def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float
         for name in held_out
         if (key := f"soundness/{name}") in base and key in last and base[key] > 0 and last[key] < 0.9 * base[key]
     ]
-    silence = base.get("soundness/no_steps"), last.get("soundness/no_steps")
-    if silence[0] is not None and silence[1] is not None and silence[0] < THRESHOLDS.silence < silence[1]:
-        fell.append(f"answers without steps became the rule ({silence[0]:.2f} to {silence[1]:.2f})")
+    silence = "soundness/no_steps"
+    if silence in base and silence in last and base[silence] < THRESHOLDS.silence < last[silence]:
+        fell.append(f"answers without steps became the rule ({base[silence]:.2f} to {last[silence]:.2f})")
     if final <= first or not fell:
         return None
     return f"The reward rose from {first:.2f} to {final:.2f} while {' and '.join(fell)}: do not trust the reward alone."

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from soundness.errors import SettingError, TaskError
 from soundness.records import LETTERS, Probe, Problem
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.passages import share_with_gold, snippets_of, without_context
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Config:
     """lp_l counts down to here, nats."""
     baseline: Literal["none", "sft", "cpt", "sdft"] = "none"
     """Train this instead, with the same snippets, settings and number of passes over the problems."""
+
+    def __post_init__(self) -> None:
+        if self.chunks < 1 or self.repeats < 1 or self.num_snippets < 1:
+            raise SettingError("chunks, repeats and num_snippets must be at least 1")
 
 
 def rlag_loss(lp_z: Any, lp_w: Any, lp_l: Any, agree: Any, config: Config) -> Any:
@@ -140,19 +144,14 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` trained to know the snippets and to answer by them."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "rlag", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "rlag", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
     """Train the session's model to know the snippets and to answer by them, or the named baseline on what that would see."""
-    if config.chunks < 1 or config.repeats < 1 or config.num_snippets < 1:
-        raise SettingError("chunks, repeats and num_snippets must be at least 1")
     if config.baseline != "none":
         _learn_baseline(run, config)
         return

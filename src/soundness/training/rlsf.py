@@ -20,7 +20,7 @@ from soundness.errors import ModelError, SettingError, near
 from soundness.records import Finish
 from soundness.tasks.base import Task
 from soundness.tasks.grading import same_answer
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.data import Example, closing_id
 from soundness.training.policy import LEARNING_RATES, Policy, fit_policy
 from soundness.training.sft import fit_examples
@@ -71,6 +71,10 @@ class Config:
     policy: Policy = field(default_factory=lambda: Policy(beta=0.05, temperature=0.7, preflight=0))
     """How completions are drawn where a reward model is climbed."""
 
+    def __post_init__(self) -> None:
+        if self.num_traces < 2:
+            raise SettingError(f"num_traces must be at least 2, for pairs, and it is {self.num_traces}")
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -108,19 +112,14 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` trained towards its own confident traces."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "rlsf", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "rlsf", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
     """Train the session's model towards its own confident traces."""
-    if config.num_traces < 2:
-        raise SettingError(f"num_traces must be at least 2, for pairs, and it is {config.num_traces}")
     traces = _traces(run, config)
     confident = [one for one in traces if one.confidence >= config.threshold]
     run.describe(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.policy import Policy, Reward, fit_policy, hacking_words, preflight, rows_of
 from soundness.training.rewards import INSTRUCTIONS, check_scheme, phase_shares, read_format, reward_of
 
@@ -46,6 +46,9 @@ class Config:
     policy: Policy = field(default_factory=Policy)
     """How completions are drawn and learned from."""
 
+    def __post_init__(self) -> None:
+        check_scheme(self.scheme)
+
 
 def train(
     model: str,
@@ -58,18 +61,14 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` trained to earn the reward of `config.scheme`."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "rlvr", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "rlvr", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
     """Train the session's model to earn the reward of `config.scheme`."""
-    check_scheme(config.scheme)
     asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
     reward = correctness(config.scheme, config.anchored)
     preflight(run, asked, config.policy, reward, says=lambda made: _formats(made, config))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.errors import MissingPackage, SettingError
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, open_session
+from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.passages import share_with_gold, snippets_of, without_context
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class Config:
     top_k: int = 100
     """Tokens of the teacher's distribution that count."""
 
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1 or self.top_k < 1:
+            raise SettingError(f"max_tokens and top_k must be at least 1, and they are {self.max_tokens} and {self.top_k}")
+
 
 def train(
     model: str,
@@ -59,19 +63,14 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` after learning what it says when it sees the snippets."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "sdft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "sdft", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
     """Teach the session's model what it says when it sees the snippets."""
-    if config.max_tokens < 1 or config.top_k < 1:
-        raise SettingError(f"max_tokens and top_k must be at least 1, and they are {config.max_tokens} and {config.top_k}")
     snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="sdft")
     bare = without_context(run.task)
     run.describe(config, num_examples=len(bare.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))

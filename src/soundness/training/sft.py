@@ -22,8 +22,8 @@ from soundness.training.common import (
     Session,
     Settings,
     TrainingStep,
-    open_session,
     task_of,
+    train_by,
 )
 from soundness.training.data import Example, Target, build_examples, check_lengths
 
@@ -68,13 +68,10 @@ def train(
     on_progress: Progress | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on what `config.target` teaches for the problems of `task`."""
-    config, settings = config or Config(), settings or Settings()
-    session = open_session(
-        "sft", model, task, out=out, settings=settings, config=config, monitor=monitor, on_progress=on_progress
+    config = config or Config()
+    return train_by(
+        learn, "sft", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
     )
-    with session as run:
-        learn(run, config)
-    return Path(out).expanduser()
 
 
 def learn(run: Session, config: Config) -> None:
