@@ -20,6 +20,7 @@ from soundness.training.methods import (
     build_config,
     dry_run,
     load_method,
+    options_of,
     parse_options,
     read_config,
     train,
@@ -69,6 +70,11 @@ def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(SettingError, match=words):
             read_config("rlvr", file)
+    file.write_text("[policy]\nnum_generations = 4")
+    config, _ = read_config("rlsf", file)
+    assert (config.policy.num_generations, config.policy.beta, config.policy.temperature) == (4, 0.05, 0.7)  # rlsf's own
+    shown = {one.name: one.default for one in options_of(config)}
+    assert (shown["policy.num_generations"], shown["policy.beta"], shown["num_traces"]) == (4, 0.05, config.num_traces)
     file.write_text("hops = [1, 'two']")
     with pytest.raises(SettingError, match=r"hops wants a list \(each a whole number\), and it is \[1, 'two'\]"):
         read_config("curriculum", file)

@@ -39,7 +39,7 @@ def print_method(name: str, console: Console) -> None:
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column()
-        for one in options_of(of):
+        for one in options_of(of()):
             kinds = f" One of {one.kind.removeprefix('one of ')}." if one.kind.startswith("one of ") else ""
             table.add_row(escape(one.name), escape(_shown(one.default)), escape(one.says + kinds))
         console.print()

@@ -8,7 +8,7 @@ import tempfile
 import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -130,7 +130,10 @@ def build_config(kind: Any, values: Mapping[str, Any], *, where: str) -> Any:
             continue
         value, hint = values[one.name], hints[one.name]
         if is_dataclass(hint):
-            filled[one.name] = build_config(hint, value, where=f"{where}, [{one.name}]")
+            # What a table leaves out is as in the method's own default, which need not be that of the table's class.
+            own = _by_name(_default(one))
+            given = {**own, **value} if isinstance(value, Mapping) else value
+            filled[one.name] = build_config(hint, given, where=f"{where}, [{one.name}]")
             continue
         if not _fits(value, hint):
             close = near(value, get_args(hint)) if get_origin(hint) is Literal and isinstance(value, str) else ""
@@ -139,6 +142,14 @@ def build_config(kind: Any, values: Mapping[str, Any], *, where: str) -> Any:
             value = tuple(value)
         filled[one.name] = float(value) if hint is float else value
     return kind(**filled)
+
+
+def _default(one: Field[Any]) -> Any:
+    return one.default_factory() if callable(one.default_factory) else one.default
+
+
+def _by_name(config: Any) -> dict[str, Any]:
+    return {one.name: getattr(config, one.name) for one in fields(config)}
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -173,17 +184,15 @@ def _kind(hint: Any) -> str:
     return _KINDS.get(hint, "a table")
 
 
-def options_of(kind: Any, table: str = "") -> list[Option]:
-    """Return the options of a configuration, those of its tables after a dot, in the order in which they stand in its source."""
-    hints, said = get_type_hints(kind), _said_of(kind)
+def options_of(config: Any, table: str = "") -> list[Option]:
+    """Return the options of a configuration with its values as defaults, those of its tables after a dot, in their source's order."""
+    hints, said = get_type_hints(type(config)), _said_of(type(config))
     found: list[Option] = []
-    for one in fields(kind):
-        hint, name = hints[one.name], f"{table}{one.name}"
-        if is_dataclass(hint):
-            found += options_of(hint, f"{name}.")
-            continue
-        default = one.default_factory() if callable(one.default_factory) else one.default
-        found.append(Option(name, _kind(hint), default, said.get(one.name, "")))
+    for name, value in _by_name(config).items():
+        if is_dataclass(value):
+            found += options_of(value, f"{table}{name}.")
+        else:
+            found.append(Option(f"{table}{name}", _kind(hints[name]), value, said.get(name, "")))
     return found
 
 
