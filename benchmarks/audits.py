@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.reading import ROUNDS, plain_passes, seconds
-from soundness.audit import audit
+from soundness.auditing import audit
 from soundness.models.load import load_model
 from soundness.models.transformers import TransformersModel
 from soundness.probes.forest import build

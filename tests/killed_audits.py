@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from soundness.audit import audit
+from soundness.auditing import audit
 from soundness.records import Problem
 from soundness.runs.folder import Run
-from soundness.runs.store import Store
+from soundness.models.store import Store
 from soundness.tasks.base import Task
 
 PLACES = ("sampling base", "sampling tuned", "asking", "reading", "before writing")

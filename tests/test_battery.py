@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundness.audit import audit
+from soundness.auditing import audit
 from soundness.errors import MetricError, SettingError
 from soundness.metrics import BATTERIES, FAMILIES, METRICS, choose
 from soundness.metrics.base import Totals
@@ -89,7 +89,7 @@ def test_what_does_not_fit_together_is_said(tmp_path: Path) -> None:
 
 
 def test_dry_run_says_what_each_family_reads(tmp_path: Path) -> None:
-    from soundness.dry_run import estimate_cost
+    from soundness.studies.cost import estimate_cost
     from soundness.tasks.base import load_task
 
     task = load_task("chain-sum", limit=8)

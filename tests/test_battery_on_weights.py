@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from soundness.audit import score
+from soundness.auditing import score
 from soundness.tasks.base import load_task
 
 READ = [

@@ -172,7 +172,7 @@ def test_an_interrupt_keeps_what_was_computed(run, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("soundness.audit"), "audit", interrupted)
+    monkeypatch.setattr(importlib.import_module("soundness.auditing"), "audit", interrupted)
     code, _, err = run(*audit(tmp_path))
     assert code == 130
     assert "the same command goes on" in err
@@ -182,7 +182,7 @@ def test_our_own_mistakes_keep_their_traceback(run, tmp_path, monkeypatch):
     def broken(*arguments, **options):
         raise AssertionError("ours")
 
-    monkeypatch.setattr(importlib.import_module("soundness.audit"), "audit", broken)
+    monkeypatch.setattr(importlib.import_module("soundness.auditing"), "audit", broken)
     code, _, err = run(*audit(tmp_path))
     assert code == 3, "never 1, which a gate takes for a verdict"
     assert "Traceback" in err

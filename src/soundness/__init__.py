@@ -7,15 +7,13 @@ print(run.verdicts[0].word, run.comparison("info_gain"))
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.metadata import version as _version
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from soundness.audit import audit as audit
-    from soundness.audit import score as score
+    from soundness.auditing import audit as audit
+    from soundness.auditing import score as score
     from soundness.errors import SoundnessError as SoundnessError
     from soundness.models.base import Model as Model
     from soundness.models.load import load_model as load_model
@@ -35,11 +33,11 @@ _WHERE = {
     "ScriptedModel": "soundness.models.scripted",
     "SoundnessError": "soundness.errors",
     "Task": "soundness.tasks.base",
-    "audit": "soundness.audit",
+    "audit": "soundness.auditing",
     "load_model": "soundness.models.load",
     "load_task": "soundness.tasks.base",
     "open_run": "soundness.runs.folder",
-    "score": "soundness.audit",
+    "score": "soundness.auditing",
 }
 __all__ = [
     "Model",
@@ -65,17 +63,6 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'soundness' has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    """The package, on which a public function is not hidden by the module of the same name once that is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _WHERE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,7 @@ from soundness.errors import SettingError, SoundnessError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from soundness.audit import Progress
+    from soundness.auditing import Progress
     from soundness.interchange.traces import Imported
 
 __all__ = ["app", "main"]
@@ -112,7 +112,7 @@ def audit(
         **_loading(batch_size, dtype, device, reader, trust_remote_code, allow_pickle),
     }
     if dry_run:
-        from soundness.dry_run import estimate_cost
+        from soundness.studies.cost import estimate_cost
         from soundness.report.terminal import print_cost
 
         with _progress(console, quiet) as told:
@@ -122,7 +122,7 @@ def audit(
             )
         print_cost(cost, console)
         return
-    from soundness.audit import audit as run_audit
+    from soundness.auditing import audit as run_audit
     from soundness.report.terminal import print_run
 
     with _progress(console, quiet) as told:
@@ -149,7 +149,7 @@ def score(
     quiet: Quiet = False,
 ) -> None:
     """Score chains that other models wrote, closed ones included, with one model as the yardstick."""
-    from soundness.audit import score as run_score
+    from soundness.auditing import score as run_score
     from soundness.report.terminal import print_run
 
     console = _console()
@@ -178,8 +178,8 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Audit two tuned models whose history is known: one reasons, one ignores its own chain."""
-    from soundness.audit import audit as run_audit
-    from soundness.demo import choose
+    from soundness.auditing import audit as run_audit
+    from soundness.organisms.demo import choose
     from soundness.report.terminal import print_run
 
     console = _console()
@@ -255,7 +255,7 @@ def power(
     quiet: Quiet = False,
 ) -> None:
     """Say how many problems show a change of a given size with 80 % power at alpha .05, paired by problem."""
-    from soundness.power import plan_from_pilot, plan_from_run, plan_from_sd
+    from soundness.studies.power import plan_from_pilot, plan_from_run, plan_from_sd
 
     console = _console()
     if sum(way is not None for way in (run, sd, base)) != 1:
@@ -282,7 +282,7 @@ def power(
 @app.command()
 def metrics(name: Annotated[str | None, typer.Argument(help="One metric or family; all if left out.")] = None) -> None:
     """Explain every metric: what it says, what it does not, sign, unit, cost, source."""
-    from soundness.report.docs import print_metrics
+    from soundness.documentation import print_metrics
 
     print_metrics(name, _console())
 
@@ -300,7 +300,7 @@ def validate(
 ) -> None:
     """Prove the instrument on planted models: dial, broken models, false alarms, coverage, operators, labelled chains."""
     from soundness.report.validation import validation_markdown
-    from soundness.validation import validate as run_validation
+    from soundness.studies.validation import validate as run_validation
 
     console = _console()
     with _progress(console, quiet) as told:
@@ -436,7 +436,7 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Train several ways, audit all against the base at matched accuracy, and write one page."""
-    from soundness.atlas import compare as run_compare
+    from soundness.studies.matched import compare as run_compare
     from soundness.report.methods import print_atlas
 
     console = _console()

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from soundness.audit import audit
+from soundness.auditing import audit
 from soundness.interchange.inspect_log import export_inspect
 from soundness.runs.folder import open_run
 

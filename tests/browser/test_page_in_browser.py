@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from soundness.audit import audit
+from soundness.auditing import audit
 from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.records import Problem
 from soundness.report.page import MOST_BYTES, render_page, write_page
@@ -175,7 +175,7 @@ def test_hostile_chains_are_shown_as_text_and_nothing_runs(opened, hostile):
 def test_a_score_run_is_shown_without_verdict(opened, tmp_path):
     import json
 
-    from soundness.audit import score
+    from soundness.auditing import score
 
     traces = tmp_path / "traces.jsonl"
     question = "Work modulo 10: every result is one digit from 0 to 9. Start with 3. Add 4. Add 2. What is the last digit?"

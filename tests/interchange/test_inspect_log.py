@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from soundness import cli
-from soundness.audit import audit, score
+from soundness.auditing import audit, score
 from soundness.errors import TaskError
 from soundness.interchange.inspect_log import export_inspect, import_inspect
 from soundness.interchange.traces import write_traces

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundness.audit import score
+from soundness.auditing import score
 from soundness.errors import TaskError
 from soundness.interchange.lm_eval import import_lm_eval
 from soundness.interchange.traces import write_traces

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.chains.numbers import as_number, find_numbers
+from soundness.answers.numbers import as_number, find_numbers
 from soundness.errors import SettingError
 from soundness.interventions import NoEdit
 from soundness.interventions.mistake import OPERATORS, change_number, eligible_steps, mistake

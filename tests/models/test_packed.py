@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundness.models.packed import CannotPack, gather, read_packed
-from soundness.models.readers import read_plain
+from soundness.models.unpacked import read_plain
 from soundness.probes.forest import build, plan_passes
 from soundness.records import Probe
 

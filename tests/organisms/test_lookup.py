@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import soundness
-from soundness.examination import Sampling
+from soundness.scoring.score import Sampling
 from soundness.organisms import LOOKUP, WEIGHTS
 from soundness.organisms import lookup as recipe
 from soundness.organisms.make import make_organisms

@@ -110,7 +110,7 @@ def test_the_documents_of_shipped_results_are_fresh(name):
         assert not (docs / f"{name}.md").exists()
         return
     module = load_reproduction(name)
-    stale = "is stale: run python -m soundness.report.docs docs"
+    stale = "is stale: run python -m soundness.documentation docs"
     assert (docs / f"{name}.md").read_text(encoding="utf-8") == page.markdown(module, result), f"{name}.md {stale}"
     assert (docs / f"{name}.json").read_text(encoding="utf-8") == result.text(), f"{name}.json {stale}"
     for picture, specification in module.pictures(result.seeds).items():
@@ -120,7 +120,7 @@ def test_the_documents_of_shipped_results_are_fresh(name):
 
 def test_the_index_is_fresh():
     index = (Path(__file__).parents[2] / "docs" / "papers" / "README.md").read_text(encoding="utf-8")
-    assert index == page.index(), "docs/papers/README.md is stale: run python -m soundness.report.docs docs"
+    assert index == page.index(), "docs/papers/README.md is stale: run python -m soundness.documentation docs"
 
 
 def test_the_readme_tells_what_became_of_every_claim() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soundness.examination import Sampling, examine
+from soundness.scoring.score import Sampling, examine
 from soundness.metrics import FAMILIES
 from soundness.models.base import Model
 from soundness.models.load import load_model

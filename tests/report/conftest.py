@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundness.audit import audit
+from soundness.auditing import audit
 from soundness.models.scripted import load_scripted
 from soundness.records import Chain, Comparison, Estimate, Outcome, Problem, Prompt, Score, Span, Verdict, Word
 from soundness.runs.folder import Run

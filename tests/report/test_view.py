@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from soundness.audit import score
+from soundness.auditing import score
 from soundness.errors import RunError
 from soundness.models.scripted import load_scripted
 from soundness.report.view import build_view

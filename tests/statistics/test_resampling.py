@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from soundness.statistics.mcnemar import exact_p
 from soundness.statistics.resampling import bootstrap_means, sign_flip_p
-from soundness.validation import coverage_of
+from soundness.studies.validation import coverage_of
 
 
 def test_rows_together_are_rows_alone() -> None:

@@ -21,7 +21,7 @@ from soundness.errors import TaskError, near
 from soundness.models.base import Model
 from soundness.records import Chain, Finish, Outcome, Problem, Span
 from soundness.tasks.base import Task
-from soundness.tasks.grading import grade, read_answer, same_answer
+from soundness.answers.grading import grade, read_answer, same_answer
 from soundness.tasks.jsonl import _rows, problem_from_row
 
 __all__ = ["FINISHES", "ImportedTrace", "load_traces", "to_chains", "trace_task"]

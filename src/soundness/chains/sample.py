@@ -11,7 +11,7 @@ from soundness.chains.steps import SPLITTERS, answer_step, split_steps, step_tex
 from soundness.errors import SettingError, near
 from soundness.models.base import Generate, Model
 from soundness.records import Chain, Generation, Problem, Prompt
-from soundness.tasks.grading import _spoken, _statements, grade
+from soundness.answers.grading import _spoken, _statements, grade
 
 if TYPE_CHECKING:
     from soundness.tasks.base import Task

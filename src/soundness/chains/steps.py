@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from statistics import median
 
-from soundness.chains.numbers import as_number, find_numbers
+from soundness.answers.numbers import as_number, find_numbers
 from soundness.errors import SettingError, near
 from soundness.records import LETTERS, Problem, Span
 

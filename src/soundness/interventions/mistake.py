@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from soundness.chains.numbers import Number, as_number, find_numbers
+from soundness.answers.numbers import Number, as_number, find_numbers
 from soundness.chains.steps import step_texts
 from soundness.errors import SettingError, near
 from soundness.interventions import Decode, Encode, NoEdit, check_step
@@ -26,7 +26,7 @@ def change_number(number: Number, rng: random.Random, avoid: Number | None = Non
     A whole number of several digits keeps a leading digit above 0. The value of `avoid` is stayed clear of, too.
 
     >>> import random
-    >>> from soundness.chains.numbers import find_numbers
+    >>> from soundness.answers.numbers import find_numbers
     >>> changed = change_number(find_numbers("$1,200.50")[0], random.Random(1))
     >>> len(changed), changed != "1,200.50", changed[1], changed[5]
     (8, True, ',', '.')

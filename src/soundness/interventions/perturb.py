@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from soundness.chains.numbers import Number, find_numbers
+from soundness.answers.numbers import Number, find_numbers
 from soundness.interventions import Decode, Encode, check_step
 from soundness.records import Chain, Edit
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from soundness.chains.numbers import find_numbers
+from soundness.answers.numbers import find_numbers
 from soundness.chains.steps import states
 from soundness.models.base import Generate, Model
 from soundness.records import Problem

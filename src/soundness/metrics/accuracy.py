@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from soundness.metrics.base import NO_ANSWER, NO_REFERENCE, Metric, Read, Value
 from soundness.metrics.case import Case
 from soundness.records import Outcome, Probe
-from soundness.tasks.grading import same_answer
+from soundness.answers.grading import same_answer
 
 __all__ = ["Accuracy", "ForcedAccuracy"]
 

@@ -18,7 +18,7 @@ from soundness.metrics.case import Case
 from soundness.records import Estimate, Outcome, Probe, Problem
 from soundness.statistics.paired import derive_seed
 from soundness.statistics.totals import interval
-from soundness.tasks.grading import same_answer
+from soundness.answers.grading import same_answer
 
 __all__ = ["Coverage", "Curve", "coverage_curves", "majority", "pass_at_k"]
 

@@ -20,7 +20,7 @@ from soundness.metrics.base import Metric, Read, Total, Value
 from soundness.metrics.case import Case
 from soundness.records import LETTERS, Finish, Outcome, Probe, Problem
 from soundness.tasks.base import Task
-from soundness.tasks.grading import grade, same_answer
+from soundness.answers.grading import grade, same_answer
 
 __all__ = ["FORMATS", "Formats", "Graded", "as_choice", "ask", "grade_format", "relative"]
 

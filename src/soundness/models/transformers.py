@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from soundness.errors import ModelError
 from soundness.models.packed import CannotPack, read_packed
-from soundness.models.readers import read_cached, read_plain
+from soundness.models.unpacked import read_cached, read_plain
 from soundness.probes.forest import Forest, build
 from soundness.records import Generation, Probe, Prompt, Reading
 

@@ -180,7 +180,7 @@ def _make_one_apart(folder: Path, name: str, seed: int, scale: float) -> float:
 
 def _judge(folder: Path, seed: int, problems: int, told: Progress) -> dict[str, Any]:
     """Return what is known of the organisms in `folder`: their truth, their figures in an audit, and what falls short."""
-    from soundness.audit import audit
+    from soundness.auditing import audit
     from soundness.models.load import load_model
 
     task = load_task(TASK, limit=problems, seed=seed + 1)

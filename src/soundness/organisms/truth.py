@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from soundness.chains.numbers import find_numbers
+from soundness.answers.numbers import find_numbers
 from soundness.chains.sample import sample_chains
 from soundness.metrics.case import body_of
 from soundness.models.base import Model

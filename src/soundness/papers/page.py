@@ -280,7 +280,7 @@ def index() -> str:
     )
     return (
         "# The papers, re-run small\n\n"
-        "*Made by `python -m soundness.report.docs docs` from the results that come with the package.*\n\n"
+        "*Made by `python -m soundness.documentation docs` from the results that come with the package.*\n\n"
         "Each claim with what became of it at the scale named, computed from intervals over seeds. A small result is a result about\n"
         "small models; it neither proves nor disproves the paper at its own size. Three seeds make wide intervals, and `not\n"
         "reached` is then the only honest word. Times are by the clock, other work on the machine included. `soundness\n"

@@ -390,7 +390,7 @@ def _read(
     model: Model, task: Task, chains: Sequence[Chain], families: Sequence[Any], max_tokens: int
 ) -> dict[str, float | None]:
     """Return the mean over problems of every kept metric that `families` have, None where no chain had a value."""
-    from soundness.examination import Sampling, examine
+    from soundness.scoring.score import Sampling, examine
     from soundness.statistics.paired import by_problem
     from soundness.training.live import Direct
 

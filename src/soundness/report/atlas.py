@@ -13,7 +13,7 @@ from soundness.runs.tables import write_text
 from soundness.statistics.seeds import seed_interval
 
 if TYPE_CHECKING:
-    from soundness.atlas import Atlas, Row
+    from soundness.studies.matched import Atlas, Row
 
 __all__ = ["blocks", "picture", "write_atlas"]
 

@@ -83,7 +83,7 @@ def junit(found: Gate, run: Run) -> str:
     )
     for verdict in found.verdicts:
         name = _clean(f"{verdict.tuned} still reasons its way to the answer")
-        case = ET.SubElement(suite, "testcase", {"classname": "soundness.audit", "name": name, "time": "0"})
+        case = ET.SubElement(suite, "testcase", {"classname": "soundness.auditing", "name": name, "time": "0"})
         text = _clean(_text(verdict))
         message = _clean(f"{verdict.word.value}: {verdict.sentence}")
         if verdict.tuned in found.failed:

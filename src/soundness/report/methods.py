@@ -12,7 +12,7 @@ from soundness.training.common import Settings
 from soundness.training.methods import METHODS, about, load_method, options_of
 
 if TYPE_CHECKING:
-    from soundness.atlas import Atlas
+    from soundness.studies.matched import Atlas
 
 __all__ = ["print_atlas", "print_method", "print_methods"]
 

@@ -21,11 +21,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from soundness.audit import Progress as Told
-from soundness.dry_run import Cost
+from soundness.auditing import Progress as Told
+from soundness.studies.cost import Cost
 from soundness.metrics import METRICS
 from soundness.records import Comparison, Estimate, Verdict, Word
-from soundness.report.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
+from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
 from soundness.runs.folder import Run
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]

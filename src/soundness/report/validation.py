@@ -23,7 +23,7 @@ def validation_page(found: Mapping[str, Any], *, pictures: str) -> str:
     size = found["sizes"]
     return (
         "# Validation: can the instrument read a dial whose setting is known?\n\n"
-        "*Made by `python -m soundness.report.docs docs` from `docs/validation/validation.json`, which\n"
+        "*Made by `python -m soundness.documentation docs` from `docs/validation/validation.json`, which\n"
         f"`soundness validate --out docs/validation --scale {found['scale']} --seed {found['seed']}` wrote.*\n\n"
         "The models here are scripted: they write the steps of a made-up world and answer in a planted way, so the right reading\n"
         "is known. `dial:h` ignores its chain on a share h of the questions and computes from it on the others; `random`\n"

@@ -27,7 +27,7 @@ from typing import Any, Self, TypeVar
 
 from soundness.errors import MetricError, RunError, near
 from soundness.records import Chain, Comparison, Estimate, Problem, Score, Verdict, Word
-from soundness.runs.store import Store
+from soundness.models.store import Store
 from soundness.runs.tables import (
     CASES,
     CHAINS,

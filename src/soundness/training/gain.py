@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.chains.sample import make_chain
 from soundness.errors import ModelError, SettingError
-from soundness.examination import _belief
+from soundness.scoring.score import _belief
 from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case, body_of
 from soundness.models.base import Model
 from soundness.records import Generation, Probe, Prompt
 from soundness.tasks.base import Task
-from soundness.tasks.grading import same_answer
+from soundness.answers.grading import same_answer
 from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
 from soundness.training.rewards import INSTRUCTIONS, check_scheme

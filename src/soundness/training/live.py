@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from soundness.models.transformers import TransformersModel, _Shared
 from soundness.records import Generation, Probe, Reading
-from soundness.runs.recorded import Progress, Recorded
+from soundness.models.cached import Progress, Recorded
 
 __all__ = ["Direct", "LiveModel"]
 

@@ -25,15 +25,15 @@ from transformers import TrainerCallback
 
 from soundness.chains.sample import sample_chains
 from soundness.errors import MetricError, SettingError
-from soundness.examination import Examination, Sampling, examine
+from soundness.scoring.score import Examination, Sampling, examine
 from soundness.metrics import METRICS, choose
 from soundness.metrics.calibration import equal_width
 from soundness.models.base import Model
 from soundness.models.load import load_model
-from soundness.report.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
+from soundness.comparison.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
-from soundness.tasks.grading import same_answer
+from soundness.answers.grading import same_answer
 from soundness.training.common import task_of
 from soundness.training.live import Direct, LiveModel
 

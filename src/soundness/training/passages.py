@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from soundness.documents import Documents
+from soundness.tasks.retrieval import Documents
 from soundness.errors import TaskError
 from soundness.records import Problem
 from soundness.tasks.base import Task

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from soundness.errors import ModelError, SettingError, TaskError
 from soundness.records import Finish, Generation, Problem
-from soundness.report.verdict import THRESHOLDS
+from soundness.comparison.verdict import THRESHOLDS
 from soundness.tasks.base import Task
 from soundness.training.common import Session, check_vllm
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from soundness.chains.steps import split_steps, states, step_texts
 from soundness.errors import SettingError, near
 from soundness.records import Finish, Outcome, Problem
-from soundness.tasks.grading import grade
+from soundness.answers.grading import grade
 
 __all__ = [
     "INSTRUCTIONS",

@@ -1,0 +1,510 @@
+"""The audit: base against tuned on the same problems, from sampling to verdict.
+
+problems -> chains (each model writes) -> readings (each model reads its own chains, the base reads all, all read the base's)
+         -> scores (one per chain and metric) -> comparisons (paired by problem) -> verdicts
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from soundness.chains.imported import load_traces, to_chains, trace_task
+from soundness.chains.sample import check_sampling, sample_chains
+from soundness.comparison.compare import compare_total, estimate_of_total, total_rows, writer_reader
+from soundness.tasks.retrieval import Documents
+from soundness.errors import MetricError, SettingError
+from soundness.scoring.score import Helpers, Sampling, examine
+from soundness.scoring.noise_floor import measure_floor
+from soundness.scoring.facts import Judge, knows_exactly
+from soundness.metrics import FAMILIES, METRICS, SHARED_CHAINS, choose
+from soundness.metrics.base import Family, Total, Totals
+from soundness.metrics.calibration import reliability
+from soundness.metrics.case import Case
+from soundness.metrics.coverage import coverage_curves
+from soundness.metrics.lengths import length_curve
+from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
+from soundness.models.base import Model
+from soundness.models.load import load_model
+from soundness.tasks.panel import PanelTask, load_panel
+from soundness.scoring.side_tasks import ask_formats, ask_panel, panel_table, read_forgetting
+from soundness.records import Chain, Comparison, Estimate, Prompt, Score
+from soundness.comparison.verdict import judge as verdict_on
+from soundness.runs.folder import GROWING, Run
+from soundness.models.cached import Recorded
+from soundness.runs.tables import CaseRow, EditRow, ReadingRow, write_text
+from soundness.statistics.corrections import adjust
+from soundness.comparison.noise import floor_rows
+from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
+from soundness.tasks.base import Task, load_task
+
+__all__ = ["audit", "compare_all", "score"]
+
+Progress = Callable[[str, int, int], None]
+"""Told (what is being done, how much of it is done, how much there is)."""
+
+Examined = Callable[[str, Sequence[Case], Sequence[Family]], None]
+"""Told (reader, what it read, for which families)."""
+
+JUDGEMENTS_FILE = "judgements.jsonl"
+WRITER_READER_FILE = "writer_reader.json"
+
+
+def audit(
+    base: str | Model,
+    tuned: Sequence[str | Model] | str,
+    task: str | Task,
+    *,
+    out: str | Path,
+    limit: int | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    temperature: float | None = None,
+    top_p: float = 1.0,
+    max_tokens: int = 512,
+    template: str = "own",
+    metrics: Sequence[str] | None = None,
+    battery: str = "standard",
+    panel: str | Path | Sequence[PanelTask] | None = None,
+    judge: str | Model | None = None,
+    documents: str | Path | Documents | None = None,
+    proposer: str | Model | None = None,
+    splitter: str = "auto",
+    batch_size: int = 8,
+    dtype: str | None = None,
+    device: str | None = None,
+    reader: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    noise_floor: bool = True,
+    on_progress: Progress | None = None,
+    on_examined: Examined | None = None,
+) -> Run:
+    """Return the run that compares each of `tuned` with `base` on `task`; everything is kept in the folder `out`.
+
+    Models and task are specifications or objects. Temperature defaults to greedy for one sample and to 0.8 for several. With
+    `template` "own" each model is asked in its own chat template, with "shared" all in the base's. `metrics` are names of
+    families or metrics; without them the profile `battery` (quick, standard, full) chooses. In all but quick the tuned models
+    read the base's chains too, so that writing and using can be told apart (`writer_reader.json`). `panel` is a TOML file of
+    other tasks, `judge` a model that judges the facts in the steps by the problem's own facts and by a folder of `documents`,
+    `proposer` a model that says steps in other words where no rule does, and writes mistakes into them.
+    With `noise_floor` the base is also held against
+    itself (`soundness.scoring.noise_floor` says how). A folder that holds a run with the same settings is resumed: what is stored is not
+    computed again. Raises a `SoundnessError` for whatever the user can mend.
+    """
+    others = load_panel(panel, seed=seed) if isinstance(panel, (str, Path)) else tuple(panel or ())
+    families = choose(metrics, battery, samples=samples, panel=bool(others))
+    chosen = {family.name for family in families}
+    if "transfer" in chosen and not others:
+        raise SettingError("the metric transfer needs other tasks: give them with --panel PANEL.toml")
+    library = Documents.load(documents) if isinstance(documents, (str, Path)) else documents
+    if library is not None and judge is None:
+        raise SettingError("--documents are for a judge to look into: give one with --judge MODEL")
+    temperature = temperature if temperature is not None else (0.0 if samples == 1 else 0.8)
+    sampling = Sampling(seed, temperature, top_p, max_tokens, splitter)
+    check_sampling(samples, temperature, top_p, max_tokens, splitter, batch_size)
+    if template not in ("own", "shared"):
+        raise SettingError(f"template is {template!r}; use 'own' (each model's) or 'shared' (the base's for all)")
+    task = load_task(task, limit=limit, seed=seed) if isinstance(task, str) else task
+    specs = [base, *([tuned] if isinstance(tuned, str) else tuned)]
+    options = {"dtype": dtype, "device": device, "reader": reader}
+    allowed = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+    models = [load_model(spec, **options, **allowed) if isinstance(spec, str) else spec for spec in specs]  # type: ignore[arg-type]
+    judging, proposing = (load_model(m, **options, **allowed) if isinstance(m, str) else m for m in (judge, proposer))  # type: ignore[arg-type]
+    names = _names(models)
+    share = battery in SHARED_CHAINS and any("tuned" in family.scorers for family in families)
+    settings = {
+        "kind": "audit",
+        "task": task.name,
+        "task_fingerprint": task.fingerprint,
+        "num_problems": len(task.problems),
+        "models": dict(zip(names, (model.fingerprint for model in models), strict=True)),
+        "samples": samples,
+        **asdict(sampling),
+        "template": template,
+        "metrics": sorted(chosen),
+        "readers": ["base", "self", *(["tuned"] if share else [])],
+        "panel": {one.name: one.task.fingerprint for one in others},
+        "judge": judging.fingerprint if judging is not None else None,
+        "documents": library.fingerprint if library is not None else None,
+        "proposer": proposing.fingerprint if proposing is not None else None,
+        "batch_size": batch_size,
+        "reader": reader,
+        "noise_floor": noise_floor,
+    }
+    told = on_progress or (lambda what, done, total: None)
+    clock = _Clock()
+    with Run.create_or_resume(out, settings, growing=(*GROWING, "readers")) as run:
+        # What a folder already measures stays measured: its metrics, samples and readers grow and never shrink.
+        samples, families, share = run.settings["samples"], _kept(run), "tuned" in run.settings["readers"]
+        chosen = {family.name for family in families}
+        scribes = [Recorded(model, run.store, batch_size) for model in models]
+        helpers = Helpers(
+            proposer=Recorded(proposing, run.store, batch_size) if proposing is not None else None,
+            judge=Judge(Recorded(judging, run.store, batch_size) if judging is not None else None, library),
+        )
+        chains: list[list[Chain]] = []
+        scores: list[Score] = []
+        readings: list[ReadingRow] = []
+        cases: list[CaseRow] = []
+        edits: list[EditRow] = []
+        own_cases: dict[str, list[Case]] = {}
+        shared = _prompts(models[0], task) if template == "shared" else None
+        for name, scribe in zip(names, scribes, strict=True):
+            with clock.phase(f"sampling {name}"):
+                chains.append(_sample(scribe, task, name, samples, sampling, shared, told))
+        run.write_tables(problems=task.problems, chains=[chain for written in chains for chain in written])
+        rounds = [(i, reading, role) for i in range(len(names)) for reading, role in ((i, "self"), (0, "base"))]
+        if share:  # every tuned model reads the base's chains
+            rounds += [(0, i, f"tuned:{names[i]}") for i in range(1, len(names))]
+        for writing, reading, role in rounds:
+            name, reader_ = names[writing], scribes[reading]
+            with clock.phase(f"examining {name} by {role}"):
+                same = reader_.model.vocabulary == models[writing].vocabulary
+                found = examine(
+                    chains[writing],
+                    task,
+                    families,
+                    reader_,
+                    role=role,
+                    sampling=sampling,
+                    same_vocabulary=same,
+                    prompts=None if same and template == "shared" else _prompts(reader_.model, task),
+                    helpers=helpers,
+                    on_progress=lambda what, done, total, name=name: told(f"{what} {name}", done, total),  # type: ignore[misc]
+                )
+            scores += found.scores
+            readings += found.readings
+            cases += found.case_rows
+            edits += found.edit_rows
+            if role == "self":
+                own_cases[name] = found.cases
+            if on_examined is not None:
+                on_examined(names[reading], found.cases, families)
+        floor: dict[tuple[str, str], Estimate] = {}
+        how = "not measured"
+        if noise_floor:
+            with clock.phase("noise floor"):
+                mine = [one for one in scores if one.writer == names[0] and one.scorer in ("self", "-")]
+                floor, how = measure_floor(scribes[0], task, families, chains[0], mine, sampling, samples, told)
+        with clock.phase("asking beyond the task"):
+            scores += _beyond(scribes, names, task, chains[0], chosen, others, sampling, models[0] if shared else None, told)
+        with clock.phase("comparing"):
+            comparisons = adjust(compare_all(scores, names[0], names[1:], families, seed=seed))
+            verdicts = [verdict_on(name, comparisons, floor=floor, operators=OPERATOR_PAIRS) for name in names[1:]]
+            run.write_tables(readings=readings, scores=scores, cases=cases, edits=edits)
+            tables = _tables(scores, own_cases, names, families, seed=seed)
+            if others:
+                tables["panel"] = panel_table(scores, others, names[0], names[1:], seed=seed)
+            if "writer_reader" in tables:
+                write_text(run.path / WRITER_READER_FILE, json.dumps(tables["writer_reader"], indent=2, sort_keys=True) + "\n")
+            if any(case.judgements for mine in own_cases.values() for case in mine):
+                write_text(run.path / JUDGEMENTS_FILE, "".join(f"{line}\n" for line in _judgements(own_cases)))
+        run.write_results(
+            comparisons,
+            verdicts,
+            timings=clock.seconds,
+            models={name: _about(model) for name, model in zip(names, models, strict=True)},
+            seeds={"seed": seed},
+            more={
+                "noise_floor": {"how": how, "estimates": floor_rows(floor)},
+                "tables": tables,
+                "disagreements": [asdict(one) for one in disagreements(comparisons)],
+            },
+        )
+    return run
+
+
+def score(
+    traces: str | Path,
+    *,
+    scorer: str | Model,
+    out: str | Path,
+    limit: int | None = None,
+    seed: int = 0,
+    metrics: Sequence[str] | None = None,
+    splitter: str = "auto",
+    max_tokens: int = 512,
+    batch_size: int = 8,
+    dtype: str | None = None,
+    device: str | None = None,
+    reader: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    on_progress: Progress | None = None,
+) -> Run:
+    """Return the run in which `scorer` reads the chains that other models wrote, from the JSON Lines file `traces`.
+
+    Every writer in the file gets its estimates (`run.estimates`); the scorer is a fixed yardstick, so reliance is the scorer's
+    reliance on the chain, and no verdict is given. A chain of a problem without reference answer is read towards its own.
+    """
+    families = choose(metrics, samples=1)
+    sampling = Sampling(seed, 0.0, 1.0, max_tokens, splitter)
+    imported = load_traces(traces, limit)
+    task = trace_task(imported, Path(traces).stem)
+    model = (
+        load_model(
+            scorer, dtype=dtype, device=device, reader=reader, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+        )
+        if isinstance(scorer, str)
+        else scorer
+    )
+    settings = {
+        "kind": "score",
+        "task": task.name,
+        "task_fingerprint": task.fingerprint,
+        "num_problems": len(task.problems),
+        "models": {model.name: model.fingerprint},
+        "metrics": sorted(family.name for family in families),
+        "samples": 1,
+        **asdict(sampling),
+        "batch_size": batch_size,
+        "reader": reader,
+    }
+    told = on_progress or (lambda what, done, total: None)
+    clock = _Clock()
+    with Run.create_or_resume(out, settings) as run:
+        families = _kept(run)
+        chains = to_chains(imported, model, task, splitter=splitter)
+        scribe = Recorded(model, run.store, batch_size)
+        scores: list[Score] = []
+        readings: list[ReadingRow] = []
+        cases: list[CaseRow] = []
+        edits: list[EditRow] = []
+        for writer in dict.fromkeys(chain.model for chain in chains):
+            with clock.phase(f"examining {writer}"):
+                found = examine(
+                    [chain for chain in chains if chain.model == writer],
+                    task,
+                    families,
+                    scribe,
+                    role="self",
+                    sampling=sampling,
+                    on_progress=lambda what, done, total, writer=writer: told(f"{what} {writer}", done, total),  # type: ignore[misc]
+                )
+            scores += found.scores
+            readings += found.readings
+            cases += found.case_rows
+            edits += found.edit_rows
+        run.write_tables(problems=task.problems, chains=chains, readings=readings, scores=scores, cases=cases, edits=edits)
+        run.write_results(
+            [],
+            [],
+            timings=clock.seconds,
+            models={model.name: _about(model)},
+            seeds={"seed": seed},
+            more={"estimates": estimates(scores, families, seed=seed)},
+        )
+    return run
+
+
+def compare_all(
+    scores: Sequence[Score], base: str, tuned: Sequence[str], families: Sequence[Family], *, seed: int
+) -> list[Comparison]:
+    """Return one comparison per tuned model, metric and scorer, paired by problem.
+
+    Under scorer `base` the base's own chains are those it read itself; under `tuned` both sides read the base's chains, the base and
+    the tuned model, so that the difference is one of reading alone. A metric that no chain of either model allowed is still
+    there, with what kept it from being scored. Raises `MetricError` where nothing at all could be scored.
+    """
+    if not any(one.value is not None for one in scores):
+        reasons = sorted({one.reason for one in scores})[:3]
+        raise MetricError(f"nothing could be scored ({'; '.join(reasons) or 'there are no chains'}); look at chains.parquet")
+    grouped: dict[tuple[str, str, str], list[Score]] = {}
+    for one in scores:
+        grouped.setdefault((one.writer, one.metric, one.scorer), []).append(one)
+    found = []
+    for name in tuned:
+        for family in families:
+            totals = _totals(family)
+            for metric in family.metrics:
+                for scorer in family.scorers:
+                    if metric.name in totals:
+                        found.append(compare_total(scores, totals[metric.name], base, name, scorer, seed=seed))
+                        continue
+                    places = [(base, metric.name, scorer), (name, metric.name, scorer)]
+                    if scorer == "tuned":
+                        places = [(base, metric.name, "self"), (base, metric.name, f"tuned:{name}")]
+                    if places[1] not in grouped:  # nobody was asked to read for it in this role
+                        continue
+                    pair = [grouped.get(place, []) for place in places]
+                    found.append(
+                        comparison(base, name, metric.name, scorer, pair[0], pair[1], metric.unit, metric.higher_is, seed=seed)
+                    )
+    return found
+
+
+def estimates(scores: Sequence[Score], families: Sequence[Family], *, seed: int) -> list[dict[str, object]]:
+    """Return one row per writer, metric and scorer: the estimate over problems and why others are missing."""
+    rows: list[dict[str, object]] = []
+    for writer in dict.fromkeys(one.writer for one in scores):
+        for metric in (metric for family in families for metric in family.metrics):
+            mine = [one for one in scores if one.writer == writer and one.metric == metric.name]
+            for scorer in dict.fromkeys(one.scorer for one in mine):
+                values, reasons = by_problem(one for one in mine if one.scorer == scorer)
+                found = estimate(values, seed=derive_seed(seed, metric.name, scorer))
+                missing = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
+                row = {"writer": writer, "metric": metric.name, "scorer": scorer, "unit": METRICS[metric.name].unit}
+                rows.append({**row, **asdict(found), "missing": missing})
+        for family in families:
+            for total in _totals(family).values():
+                about, why = estimate_of_total(scores, total, writer, family.scorers[0], seed=seed)
+                missing = {reason: list(why.values()).count(reason) for reason in sorted(set(why.values()))}
+                row = {"writer": writer, "metric": total.metric.name, "scorer": family.scorers[0], "unit": total.metric.unit}
+                rows.append({**row, **asdict(about), "missing": missing})
+    return rows
+
+
+def _kept(run: Run) -> list[Family]:
+    """Return the families that a run measures by its settings, those of earlier commands included."""
+    return [family for name, family in FAMILIES.items() if name in run.settings["metrics"]]
+
+
+def _totals(family: Family) -> dict[str, Total]:
+    """Return the family's numbers over all problems by name."""
+    return {total.metric.name: total for total in family.totals} if isinstance(family, Totals) else {}
+
+
+def _beyond(
+    scribes: Sequence[Recorded],
+    names: Sequence[str],
+    task: Task,
+    base_chains: Sequence[Chain],
+    chosen: set[str],
+    panel: Sequence[PanelTask],
+    sampling: Sampling,
+    template: Model | None,
+    told: Progress,
+) -> list[Score]:
+    """Return the scores of what is asked beside the audit's own chains; `template` renders the prompts of all models, if given."""
+    scores: list[Score] = []
+    if "formats" in chosen:
+        for name, scribe in zip(names, scribes, strict=True):
+            scores += ask_formats(scribe, task, name, sampling, told)
+    if "forgetting" in chosen:
+        scores += read_forgetting(scribes[0], dict(zip(names[1:], scribes[1:], strict=True)), base_chains, names[0], told)
+    if "transfer" in chosen:
+        render = None if template is None else (lambda one: _prompts(template, one))
+        for name, scribe in zip(names, scribes, strict=True):
+            scores += ask_panel(scribe, panel, name, sampling, told, render)
+    return scores
+
+
+def _tables(
+    scores: Sequence[Score], cases: Mapping[str, Sequence[Case]], names: Sequence[str], families: Sequence[Family], *, seed: int
+) -> dict[str, object]:
+    """Return, as JSON values, what is a curve or a table rather than a number."""
+    tables: dict[str, object] = {}
+    found = writer_reader(scores, names[0], names[1:], families, seed=seed)
+    if found:
+        tables["writer_reader"] = found
+    of = {family.name: family for family in families}
+    if "coverage" in of:
+        by_id: dict[str, dict[str, list[Case]]] = {name: {} for name in names}
+        for name in names:
+            for case in cases[name]:
+                by_id[name].setdefault(case.problem.id, []).append(case)
+        tables["coverage"] = coverage_curves(by_id, names[0], seed=seed)
+    if "calibration" in of:
+        curves: dict[str, dict[str, object]] = {name: {} for name in names}
+        for name in names:
+            for total in _totals(of["calibration"]).values():
+                rows, _ = total_rows(scores, total, name, "self")
+                flat = [row for mine in rows.values() for row in mine]
+                sure, right = [row[0] for row in flat], [row[1] for row in flat]
+                curves[name][total.inputs[0]] = [asdict(one) for one in reliability(sure, right)]
+        tables["reliability"] = curves
+    if "length_effect" in of:
+        (total,) = _totals(of["length_effect"]).values()
+        raw = Total(total.metric, total.inputs, total.statistic)
+        tables["length"] = {name: length_curve(total_rows(scores, raw, name, "-")[0]) for name in names}
+    return tables
+
+
+def _judgements(cases: Mapping[str, Sequence[Case]]) -> list[str]:
+    """Return one JSON line per judged step, with the judge's own words."""
+    lines = []
+    for name, mine in cases.items():
+        for case in mine:
+            exact = knows_exactly(case.problem) is not None
+            for one in case.judgements:
+                row = {
+                    "writer": name,
+                    "problem_id": case.problem.id,
+                    "sample": case.chain.sample,
+                    "step": one.step,
+                    "text": case.body.chain.step_texts[one.step],
+                    "word": one.word,
+                    "by": "world" if exact else "judge",
+                    "raw": one.raw,
+                    "evidence": list(one.evidence),
+                }
+                lines.append(json.dumps(row, sort_keys=True))
+    return lines
+
+
+def _sample(
+    scribe: Recorded,
+    task: Task,
+    name: str,
+    samples: int,
+    sampling: Sampling,
+    prompts: dict[str, Prompt] | None,
+    told: Progress,
+) -> list[Chain]:
+    return sample_chains(
+        scribe.model,
+        task,
+        samples=samples,
+        seed=sampling.seed,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        splitter=sampling.splitter,
+        batch_size=scribe.batch_size,
+        generate=scribe.generate,
+        prompts=prompts,
+        writer=name,
+        on_progress=lambda done, total: told(f"sampling {name}", done, total),
+    )
+
+
+def _prompts(model: Model, task: Task) -> dict[str, Prompt]:
+    return {problem.id: model.render(task.message(problem)) for problem in task.problems}
+
+
+def _names(models: Sequence[Model]) -> list[str]:
+    """Return the models' names, told apart where two are alike."""
+    names: list[str] = []
+    for model in models:
+        same = sum(name == model.name or name.startswith(f"{model.name} #") for name in names)
+        names.append(f"{model.name} #{same + 1}" if same else model.name)
+    return names
+
+
+def _about(model: Model) -> dict[str, object]:
+    about: dict[str, object] = {"fingerprint": model.fingerprint, "vocabulary": model.vocabulary}
+    for name in ("dtype", "device", "notes"):
+        if getattr(model, name, None):
+            value = getattr(model, name)
+            about[name] = list(value) if name == "notes" else str(value)
+    return about
+
+
+class _Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)

@@ -1,0 +1,1 @@
+"""From scores to a verdict: base and tuned paired by problem."""

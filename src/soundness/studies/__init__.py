@@ -1,0 +1,1 @@
+"""What stands on many audits: power, cost, matched comparisons, validation."""

@@ -1,0 +1,126 @@
+"""What an audit would cost on this machine, measured on a few problems before hours are spent."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from soundness.auditing import Progress, audit
+from soundness.scoring.score import family_tokens
+from soundness.metrics.base import Family
+from soundness.metrics.case import Case
+from soundness.models.base import Model
+from soundness.models.load import load_model
+from soundness.probes.forest import build
+from soundness.records import Generation, Probe, Prompt, Reading
+from soundness.tasks.base import Task
+
+__all__ = ["Cost", "Part", "estimate_cost"]
+
+_WARM_UP = 4  # problems; a batch of them, as long as it takes to see how long chains become
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of work."""
+
+    name: str
+    """What is done."""
+    tokens: float
+    """Tokens written or read."""
+    tokens_per_second: float
+    """As measured here."""
+
+    @property
+    def seconds(self) -> float:
+        """Expected time."""
+        return self.tokens / self.tokens_per_second if self.tokens_per_second else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the whole audit would take."""
+
+    parts: tuple[Part, ...]
+    """Writing and reading, per model."""
+    num_warm_up: int
+    """Problems it was measured on."""
+    families: Mapping[str, float] = field(default_factory=dict)
+    """Family of metrics -> tokens that its probes alone would take to read, all readers together; prefixes that families share are
+    counted in each, and read once."""
+
+    @property
+    def seconds(self) -> float:
+        """Expected time, loading excluded."""
+        return sum(part.seconds for part in self.parts)
+
+
+class _Metered:
+    """A model that counts what it writes and reads, and how long that takes."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.written = self.read_tokens = 0
+        self.writing = self.reading = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def render(self, message: str) -> Prompt:
+        return self.model.render(message)
+
+    def generate(self, prefixes: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
+        start = time.perf_counter()
+        made = self.model.generate(prefixes, **options)
+        self.writing += time.perf_counter() - start
+        self.written += sum(len(generation.ids) for generation in made)
+        return made
+
+    def read(self, probes: Sequence[Probe]) -> list[Reading]:
+        start = time.perf_counter()
+        found = self.model.read(probes)
+        self.reading += time.perf_counter() - start
+        self.read_tokens += build([p if p.prefix else replace(p, prefix=(0,)) for p in probes]).num_tokens
+        return found
+
+
+def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: Progress | None = None, **options: Any) -> Cost:
+    """Return what `soundness.auditing` with the same arguments would write and read, and the time this machine needs for it.
+
+    A few problems are audited for real in a folder that is then removed, and scaled up.
+    """
+    few = replace(task, problems=task.problems[:_WARM_UP])
+    loading = {
+        name: options[name] for name in ("dtype", "device", "reader", "trust_remote_code", "allow_pickle") if name in options
+    }
+    models = [_Metered(load_model(spec, **loading)) for spec in (base, *tuned)]
+    for model in models:  # the first pass of a process pays for memory and kernels
+        model.model.read([Probe(tuple(model.model.render("warm up").ids), tuple(model.model.encode(" now")))])
+    read: dict[str, float] = {}
+
+    def count(reader: str, cases: Sequence[Case], families: Sequence[Family]) -> None:
+        for name, tokens in family_tokens(cases, families).items():
+            read[name] = read.get(name, 0.0) + tokens
+
+    with tempfile.TemporaryDirectory() as folder:
+        audit(
+            models[0],
+            list(models[1:]),
+            few,
+            out=Path(folder) / "warm-up",
+            on_progress=on_progress,
+            on_examined=count,
+            **options,
+        )
+    scale = len(task.problems) / len(few.problems)
+    parts = []
+    for model in models:
+        if model.written:
+            parts.append(Part(f"{model.name} writes", model.written * scale, model.written / model.writing))
+        if model.read_tokens:
+            parts.append(Part(f"{model.name} reads", model.read_tokens * scale, model.read_tokens / model.reading))
+    return Cost(tuple(parts), len(few.problems), {name: tokens * scale for name, tokens in read.items()})

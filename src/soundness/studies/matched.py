@@ -1,0 +1,411 @@
+"""Several trainings of one base, audited together where they are equally accurate.
+
+A more accurate model has other chains simply because it is more accurate. So each training keeps copies of its model on the way,
+and the copy whose accuracy comes nearest to one that all of them reach is the one that is audited. A training that never becomes
+more accurate than the base cannot be matched: it sets no target, and its last copy stands in. What every training ends as is
+audited as well.
+
+Methods want different learning rates. Where a training lists several, the first seed is trained at each, and the rate whose best copy
+solves most problems of a third set, neither trained nor audited on, is the one for all seeds.
+
+    model = "organism:base"
+    task = "organism:domain"
+    limit = 200                   # problems to train on
+    audit_limit = 100             # problems to audit on, drawn with another seed
+    seeds = [0, 1, 2]
+    keep_every = 20               # steps between kept copies
+
+    [settings]                    # common to all
+    max_steps = 200
+
+    [[method]]
+    name = "label"
+    method = "sft"
+    target = "label"
+
+    [[method]]
+    name = "gain"
+    method = "gain"
+    strength = 0.5
+    learning_rates = [3e-5, 1e-4, 3e-4]
+    settings = { batch_size = 32 }
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from soundness.auditing import Progress, audit
+from soundness.errors import DivergedError, SettingError, TaskError, near
+from soundness.records import Comparison, Problem
+from soundness.comparison.verdict import RELIANCE
+from soundness.runs.tables import write_text
+from soundness.statistics.seeds import mean_known
+from soundness.tasks.base import Task, load_task
+from soundness.training.common import RECORD, Settings, copies, digest, read_record
+from soundness.training.methods import build_config, dry_run, load_method, train_once
+
+__all__ = ["Atlas", "Plan", "Row", "compare", "read_plan"]
+
+LEARNED = 0.05
+"""Accuracy over the base's that the best copy of each seed must reach for a training to count as having learned the task."""
+
+LEAST_TUNING = 20
+"""Problems that choosing a learning rate takes."""
+
+_AUDIT_SEED = 100_003
+"""Seed of the problems that are audited, where they are drawn."""
+
+_TUNING_SEED = 200_003
+"""Seed of the problems that learning rates are chosen on, where they are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One way of training."""
+
+    name: str
+    method: str
+    config: Any
+    settings: Settings
+    learning_rates: tuple[float, ...] = ()
+    """Rates to choose from; empty for the one in the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is compared."""
+
+    model: str
+    task: str
+    trainings: tuple[Training, ...]
+    audit: str | None = None
+    """Problems to audit on; None for `task` with another seed."""
+    tune: str | None = None
+    """Problems to choose learning rates on; None for those of `audit` with another seed that are not audited."""
+    limit: int | None = None
+    audit_limit: int = 100
+    seeds: tuple[int, ...] = (0, 1, 2)
+    keep_every: int = 50
+    max_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One trained model, audited."""
+
+    name: str
+    method: str
+    seed: int
+    step: int
+    accuracy: float | None
+    information: float | None
+    """Information gain over swapped chains, nats."""
+    reliance: float | None
+    """Mean of the reliances that could be measured, 0..1."""
+    no_steps: float | None
+    """Share of problems answered without a written step."""
+    verdict: str
+    seconds: float
+    """Of training."""
+    learning_rate: float | None = None
+    """Peak rate that it was trained with."""
+    learned: bool = True
+    """Whether the training became more accurate than the base, and so could be matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atlas:
+    """What a comparison found."""
+
+    model: str
+    """What every training started from."""
+    task: str
+    """What was trained on."""
+    target: float
+    """The accuracy at which models are compared."""
+    base_accuracy: float
+    base_information: float | None
+    """Of the base's own chains: information gain over swapped chains, nats."""
+    base_reliance: float | None
+    base_no_steps: float | None
+    """Share of problems that the base answers without a written step."""
+    rows: tuple[Row, ...]
+    """Every training where its accuracy matches."""
+    ends: tuple[Row, ...]
+    """Every training after its last step."""
+    page: str
+    """The page with table and picture."""
+    audit: str
+    """The audit's report, from the folder of the comparison."""
+    sweeps: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Training -> learning rate -> accuracy of its best copy on the problems to tune on, or None where it diverged."""
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_plan(path: Path | str) -> Plan:
+    """Return the plan in a TOML file. Raises SettingError for what is missing, unknown or senseless."""
+    try:
+        given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{path} is not TOML: {error}") from error
+    common, listed = given.pop("settings", {}), given.pop("method", [])
+    known = ("model", "task", "audit", "tune", "limit", "audit_limit", "seeds", "keep_every", "max_tokens")
+    for name in given:
+        if name not in known:
+            raise SettingError(f"{path}: there is no option {name!r}{near(name, known)}; there are {', '.join(known)}")
+    if not isinstance(listed, list) or not listed or "model" not in given or "task" not in given:
+        raise SettingError(f"{path} needs a model, a task and at least one [[method]]")
+    trainings = tuple(_training(row, common, str(path)) for row in listed)
+    names = [one.name for one in trainings]
+    if len(set(names)) != len(names):
+        raise SettingError(f"{path}: two trainings have one name among {', '.join(names)}; give each a `name` of its own")
+    if "seeds" in given:
+        given["seeds"] = tuple(given["seeds"])
+    return Plan(trainings=trainings, **given)
+
+
+def _training(row: Mapping[str, Any], common: Mapping[str, Any], where: str) -> Training:
+    options = dict(row)
+    method = options.pop("method", None)
+    if not isinstance(method, str):
+        raise SettingError(f'{where}: each [[method]] names its method, such as method = "sft"')
+    name = str(options.pop("name", method))
+    rates = options.pop("learning_rates", [])
+    if not isinstance(rates, list) or not all(isinstance(rate, (int, float)) and rate > 0 for rate in rates):
+        raise SettingError(f"{where}, {name}: learning_rates is a list of rates above 0, and it is {rates!r}")
+    settings = build_config(Settings, {**common, **options.pop("settings", {})}, where=f"{where}, settings of {name}")
+    config = build_config(load_method(method).Config, options, where=f"{where}, {name}")
+    return Training(name, method, config, settings, tuple(map(float, rates)))
+
+
+def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress | None = None) -> Atlas:
+    """Return the comparison; models, audit, `atlas.json` and the page are kept in `out`, and what is there is not done again."""
+    from soundness.report.atlas import write_atlas
+    from soundness.report.page import write_page
+
+    plan = plan if isinstance(plan, Plan) else read_plan(plan)
+    out = Path(out).expanduser()
+    told = on_progress or (lambda what, done, total: None)
+    trained = _trained(plan)
+    panel = _panel(plan, trained)
+    tuning = _tuning(plan, trained, panel) if any(one.learning_rates for one in plan.trainings) else None
+    _check(plan, out, told)
+    plan, sweeps = (plan, {}) if tuning is None else _sweep(plan, tuning, out, told)
+    folders: dict[tuple[str, int], Path] = {}
+    for number, training in enumerate(plan.trainings):
+        for seed in plan.seeds:
+            told("training", number * len(plan.seeds) + plan.seeds.index(seed), len(plan.trainings) * len(plan.seeds))
+            folders[training.name, seed] = _train(plan, training, seed, out)
+    base_accuracy = _accuracy(plan, panel, plan.model, out)
+    kept = {key: copies(folder) for key, folder in folders.items()}
+    accuracies = {
+        key: {step: _accuracy(plan, panel, str(one), out) for step, one in found.items()} for key, found in kept.items()
+    }
+    best = {key: max(values.values()) for key, values in accuracies.items()}
+    learned = {one.name: all(best[one.name, seed] >= base_accuracy + LEARNED for seed in plan.seeds) for one in plan.trainings}
+    matched = [value for (name, _), value in best.items() if learned[name]]
+    target = min(matched or best.values())
+    ends = {key: max(values) for key, values in accuracies.items()}
+    chosen = {
+        key: min(values, key=lambda step: (abs(values[step] - target), step)) if learned[key[0]] else ends[key]
+        for key, values in accuracies.items()
+    }
+    models = list(dict.fromkeys(str(kept[key][step]) for steps in (chosen, ends) for key, step in steps.items()))
+    audited = out / f"audit-{digest([(one, _weights(one)) for one in models], panel.fingerprint, plan.max_tokens)[:8]}"
+    run = audit(plan.model, models, panel, out=audited, max_tokens=plan.max_tokens, on_progress=on_progress)
+    report = write_page(run)
+    verdicts = dict(zip(models, run.verdicts, strict=True))
+    methods = {one.name: one.method for one in plan.trainings}
+
+    def row(name: str, seed: int, step: int) -> Row:
+        verdict = verdicts[str(kept[name, seed][step])]
+        mine = [one for one in run.comparisons if one.tuned == verdict.tuned]
+        record = read_record(folders[name, seed])
+        return Row(
+            name=name,
+            method=methods[name],
+            seed=seed,
+            step=step,
+            accuracy=_value(mine, "solved", "-"),
+            information=_value(mine, "info_gain_over_swap", "self"),
+            reliance=_reliance(mine),
+            no_steps=_value(mine, "no_steps", "-"),
+            verdict=str(verdict.word.value),
+            seconds=record["seconds"],
+            learning_rate=record["settings"]["learning_rate"],
+            learned=learned[name],
+        )
+
+    rows = [row(*key, step) for key, step in chosen.items()]
+    notes = _notes(plan, panel, rows, target)
+    atlas = Atlas(
+        model=plan.model,
+        task=plan.task,
+        target=target,
+        base_accuracy=base_accuracy,
+        base_information=_base_value(run.comparisons, "info_gain_over_swap"),
+        base_no_steps=_base_value(run.comparisons, "no_steps", "-"),
+        base_reliance=mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
+        rows=tuple(rows),
+        ends=tuple(row(*key, step) for key, step in ends.items()),
+        page=str(out / "atlas.html"),
+        audit=f"{audited.name}/{report.name}",
+        sweeps={name: {f"{rate:g}": value for rate, value in found.items()} for name, found in sweeps.items()},
+        notes=notes,
+    )
+    write_text(out / "atlas.json", json.dumps(asdict(atlas), indent=1, allow_nan=False) + "\n")
+    write_atlas(atlas, out)
+    return atlas
+
+
+def _notes(plan: Plan, panel: Task, rows: Sequence[Row], target: float) -> tuple[str, ...]:
+    """Return what a reader has to know of the rows before comparing them."""
+    notes = []
+    far = [row.name for row in rows if row.learned and row.accuracy is not None and abs(row.accuracy - target) > 0.05]
+    if far:
+        notes.append(
+            f"{', '.join(dict.fromkeys(far))}: no kept copy is within .05 of the matched accuracy; keep copies more often"
+        )
+    behind = [row.name for row in rows if not row.learned]
+    if behind:
+        notes.append(
+            f"{', '.join(dict.fromkeys(behind))}: not {LEARNED:.2f} more accurate than the base in every seed, so nothing was "
+            "matched; the last copy is shown"
+        )
+    if len(plan.seeds) < 3:
+        notes.append(f"{len(plan.seeds)} seed(s) of training: differences between methods may be those between seeds")
+    if len(panel.problems) < plan.audit_limit:
+        notes.append(
+            f"audited on {len(panel.problems)} problems: of the {plan.audit_limit} that were asked for, the others do not exist or "
+            "are trained on"
+        )
+    return tuple(notes)
+
+
+def _sweep(plan: Plan, tuning: Task, out: Path, told: Progress) -> tuple[Plan, dict[str, dict[float, float | None]]]:
+    """Return the plan with the chosen learning rates, and what each rate came to. Raises DivergedError where none is any good."""
+    swept = [(one, rate) for one in plan.trainings for rate in one.learning_rates]
+    found: dict[str, dict[float, float | None]] = {}
+    for number, (training, rate) in enumerate(swept):
+        told("choosing learning rates", number, len(swept))
+        try:
+            folder = _train(plan, _at(training, rate), plan.seeds[0], out)
+        except DivergedError:
+            best = None
+        else:
+            best = max(_accuracy(plan, tuning, str(one), out) for one in copies(folder).values())
+        found.setdefault(training.name, {})[rate] = best
+    chosen = []
+    for one in plan.trainings:
+        known = {rate: value for rate, value in found.get(one.name, {}).items() if value is not None}
+        if one.learning_rates and not known:
+            rates = ", ".join(f"{rate:g}" for rate in one.learning_rates)
+            raise DivergedError(f"{one.name} diverged at every learning rate it may have ({rates}): give it lower ones")
+        chosen.append(_at(one, max(known, key=lambda rate: (known[rate], -rate))) if known else one)
+    return replace(plan, trainings=tuple(chosen)), found
+
+
+def _at(training: Training, rate: float) -> Training:
+    return replace(training, settings=replace(training.settings, learning_rate=rate))
+
+
+def _panel(plan: Plan, trained: Set[str]) -> Task:
+    """Return the problems to audit on, none of them a question of `trained`. Raises TaskError where they are all trained on."""
+    spec = plan.audit or plan.task
+    drawn = load_task(spec, limit=plan.audit_limit, seed=_AUDIT_SEED)
+    left = _without(drawn, trained)
+    if not left:
+        raise TaskError(f'all problems to audit on are among those trained on ({spec}): name others with audit = "TASK"')
+    return replace(drawn, problems=left)
+
+
+def _tuning(plan: Plan, trained: Set[str], panel: Task) -> Task:
+    """Return the problems to choose learning rates on. Raises TaskError where too few are neither trained nor audited on."""
+    spec = plan.tune or plan.audit or plan.task
+    drawn = load_task(spec, limit=plan.audit_limit, seed=_TUNING_SEED)
+    left = _without(drawn, trained | {one.question for one in panel.problems})
+    if len(left) < LEAST_TUNING:
+        raise TaskError(
+            f"learning rates are chosen on problems that are neither trained nor audited on, at least {LEAST_TUNING}, and {spec} "
+            f'leaves {len(left)}: name others with tune = "TASK"'
+        )
+    return replace(drawn, problems=left)
+
+
+def _trained(plan: Plan) -> Set[str]:
+    """Return the questions that are trained on with any seed."""
+    return {one.question for seed in plan.seeds for one in load_task(plan.task, limit=plan.limit, seed=seed).problems}
+
+
+def _without(task: Task, questions: Set[str]) -> tuple[Problem, ...]:
+    return tuple(one for one in task.problems if one.question not in questions)
+
+
+def _check(plan: Plan, out: Path, told: Progress) -> None:
+    """Take one step of every training that is still to be done, so that what cannot work is said before hours are spent."""
+    first = [_at(one, one.learning_rates[0]) if one.learning_rates else one for one in plan.trainings]
+    waiting = [one for one in first if not (_folder(out, one, plan.seeds[0]) / RECORD).is_file()]
+    for number, training in enumerate(waiting):
+        told("checking", number, len(waiting))
+        task = load_task(plan.task, limit=plan.limit, seed=plan.seeds[0])
+        settings = replace(training.settings, seed=plan.seeds[0])
+        dry_run(training.method, plan.model, task, config=training.config, settings=settings)
+
+
+def _folder(out: Path, training: Training, seed: int) -> Path:
+    rate = f"-{training.settings.learning_rate:g}" if training.learning_rates else ""
+    return out / "models" / f"{training.name}{rate}-{seed}"
+
+
+def _train(plan: Plan, training: Training, seed: int, out: Path) -> Path:
+    task = load_task(plan.task, limit=plan.limit, seed=seed)
+    settings = replace(training.settings, seed=seed, keep_every=plan.keep_every)
+    return train_once(
+        training.method, plan.model, task, out=_folder(out, training, seed), config=training.config, settings=settings
+    )
+
+
+def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
+    """Return the share of the panel that `model` solves, kept beside the models."""
+    from soundness.scoring.score import Sampling
+    from soundness.models.load import load_model
+    from soundness.training.monitor import look
+
+    note = out / "accuracies" / f"{digest(model, _weights(model), panel.fingerprint, plan.max_tokens)}.json"
+    if note.is_file():
+        return float(json.loads(note.read_text(encoding="utf-8")))
+    found = look(load_model(model), panel, ["accuracy"], sampling=Sampling(0, 0.0, 1.0, plan.max_tokens, "auto"))
+    solved = found.mean("solved")
+    if solved is None:
+        raise TaskError(f"{panel.name} has no reference answers, so accuracy cannot be matched")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_text(note, json.dumps(solved))
+    return solved
+
+
+def _weights(model: str) -> list[tuple[str, int, int]]:
+    """Return what changes when a folder's weights do; nothing where `model` is no folder."""
+    return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(Path(model).glob("*.safetensors"))]
+
+
+def _value(comparisons: list[Comparison], metric: str, scorer: str) -> float | None:
+    found = next((one for one in comparisons if one.metric == metric and one.scorer == scorer), None)
+    return None if found is None else found.tuned_estimate.value
+
+
+def _base_value(comparisons: Iterable[Comparison], metric: str, scorer: str = "self") -> float | None:
+    """Return the base's own value, from the comparison in which most of its problems have a pair."""
+    found = [one.base_estimate for one in comparisons if one.metric == metric and one.scorer == scorer]
+    return max(found, key=lambda one: one.n).value if found else None
+
+
+def _reliance(comparisons: list[Comparison]) -> float | None:
+    return mean_known(_value(comparisons, name, "self") for name in RELIANCE)

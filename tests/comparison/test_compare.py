@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from soundness.comparison.compare import compare_total, total_rows, writer_reader
+from soundness.metrics import FAMILIES
+from soundness.metrics.base import Metric, Total
+from soundness.records import Score
+
+METRIC = Metric("gap", "fraction", "more", "", "", "ours")
+TOTAL = Total(METRIC, ("one", "two"), lambda columns, weights: (weights @ (columns[0] - columns[1])) / weights.sum(axis=1))
+
+
+def scores(writer: str, metric: str, scorer: str, found: list[float | None]) -> list[Score]:
+    return [Score(metric, f"p{i}", 0, writer, scorer, v, "" if v is not None else "cut off") for i, v in enumerate(found)]
+
+
+def test_rows_need_every_input() -> None:
+    table = [
+        *scores("b", "one", "self", [1.0, None, 0.5]),
+        *scores("b", "two", "-", [0.5, 0.5, 0.5]),
+        *scores("b", "one", "base", [9.0]),
+    ]
+    rows, why = total_rows(table, TOTAL, "b", "self")
+    assert rows == {"p0": [(1.0, 0.5)], "p1": [], "p2": [(0.5, 0.5)]} and why == {"p1": "cut off"}
+    found = compare_total(
+        [*table, *scores("t", "one", "self", [0.5] * 3), *scores("t", "two", "-", [0.5] * 3)], TOTAL, "b", "t", "self", seed=0
+    )
+    assert found.difference.value == pytest.approx(-0.25) and found.missing == {"cut off": 1}
+    assert (found.metric, found.unit, found.higher_is) == ("gap", "fraction", "more")
+
+
+def test_writing_using_and_interaction_add_up() -> None:
+    rng = np.random.default_rng(0)
+    cells = {place: rng.normal(size=12) for place in (("b", "self"), ("t", "base"), ("b", "tuned:t"), ("t", "self"))}
+    table = [s for (writer, scorer), values in cells.items() for s in scores(writer, "info_gain", scorer, values.tolist())]
+    table += scores("b", "info_gain", "base", cells["b", "self"].tolist())
+    table[0] = Score("info_gain", "p0", 0, "b", "self", None, "cut off")
+    (row,) = writer_reader(table, "b", ["t"], [FAMILIES["info_gain"]], seed=0)
+    mean = {place: values[1:].mean() for place, values in cells.items()}  # the first problem lacks a cell
+    assert row["writing"]["value"] == pytest.approx(mean["t", "base"] - mean["b", "self"])
+    assert row["using"]["value"] == pytest.approx(mean["b", "tuned:t"] - mean["b", "self"])
+    whole = row["tuned_tuned"]["value"] - row["base_base"]["value"]
+    assert row["writing"]["value"] + row["using"]["value"] + row["interaction"]["value"] == pytest.approx(whole)
+    assert {row[key]["n"] for key in ("base_base", "interaction", "using")} == {11}
+
+
+def test_a_table_needs_all_four_cells() -> None:
+    assert writer_reader(scores("b", "info_gain", "self", [1.0]), "b", ["t"], [FAMILIES["info_gain"]], seed=0) == []
