@@ -15,13 +15,13 @@ from typing import Any
 
 from benchmarks.reading import plain_passes, seconds
 from soundness.chains.sample import sample_chains
-from soundness.scoring.score import Helpers, Sampling, examine
 from soundness.metrics import BATTERIES, choose
+from soundness.models.cached import Recorded
+from soundness.models.store import Store
 from soundness.models.transformers import TransformersModel
 from soundness.probes.forest import build
 from soundness.records import Probe, Reading
-from soundness.models.cached import Recorded
-from soundness.models.store import Store
+from soundness.scoring.score import Helpers, Sampling, examine
 from soundness.tasks.base import load_task
 
 ROUNDS = 2

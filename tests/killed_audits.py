@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from soundness.auditing import audit
+from soundness.models.store import Store
 from soundness.records import Problem
 from soundness.runs.folder import Run
-from soundness.models.store import Store
 from soundness.tasks.base import Task
 
 PLACES = ("sampling base", "sampling tuned", "asking", "reading", "before writing")

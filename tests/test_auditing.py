@@ -213,8 +213,8 @@ def test_nothing_scored_is_an_error_and_the_chains_are_kept(tmp_path, monkeypatc
 
 
 def nothing_scored(chains, *arguments, role, **options):
-    from soundness.scoring.score import Examination
     from soundness.records import Score
+    from soundness.scoring.score import Examination
 
     return Examination([Score("info_gain", c.problem_id, c.sample, c.model, role, None, "no way") for c in chains], [], [])
 

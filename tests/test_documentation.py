@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from soundness.documentation import metrics_markdown, print_metrics
 from soundness.errors import MetricError
 from soundness.metrics import METRICS
-from soundness.documentation import metrics_markdown, print_metrics
 from soundness.report.validation import PICTURES, validation_page
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -16,11 +16,9 @@ from pathlib import Path
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.chains.sample import check_sampling, sample_chains
 from soundness.comparison.compare import compare_total, estimate_of_total, total_rows, writer_reader
-from soundness.tasks.retrieval import Documents
+from soundness.comparison.noise import floor_rows
+from soundness.comparison.verdict import judge as verdict_on
 from soundness.errors import MetricError, SettingError
-from soundness.scoring.score import Helpers, Sampling, examine
-from soundness.scoring.noise_floor import measure_floor
-from soundness.scoring.facts import Judge, knows_exactly
 from soundness.metrics import FAMILIES, METRICS, SHARED_CHAINS, choose
 from soundness.metrics.base import Family, Total, Totals
 from soundness.metrics.calibration import reliability
@@ -29,18 +27,20 @@ from soundness.metrics.coverage import coverage_curves
 from soundness.metrics.lengths import length_curve
 from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
-from soundness.models.load import load_model
-from soundness.tasks.panel import PanelTask, load_panel
-from soundness.scoring.side_tasks import ask_formats, ask_panel, panel_table, read_forgetting
-from soundness.records import Chain, Comparison, Estimate, Prompt, Score
-from soundness.comparison.verdict import judge as verdict_on
-from soundness.runs.folder import GROWING, Run
 from soundness.models.cached import Recorded
+from soundness.models.load import load_model
+from soundness.records import Chain, Comparison, Estimate, Prompt, Score
+from soundness.runs.folder import GROWING, Run
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow, write_text
+from soundness.scoring.facts import Judge, knows_exactly
+from soundness.scoring.noise_floor import measure_floor
+from soundness.scoring.score import Helpers, Sampling, examine
+from soundness.scoring.side_tasks import ask_formats, ask_panel, panel_table, read_forgetting
 from soundness.statistics.corrections import adjust
-from soundness.comparison.noise import floor_rows
 from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
 from soundness.tasks.base import Task, load_task
+from soundness.tasks.panel import PanelTask, load_panel
+from soundness.tasks.retrieval import Documents
 
 __all__ = ["audit", "compare_all", "score"]
 
@@ -92,9 +92,8 @@ def audit(
     read the base's chains too, so that writing and using can be told apart (`writer_reader.json`). `panel` is a TOML file of
     other tasks, `judge` a model that judges the facts in the steps by the problem's own facts and by a folder of `documents`,
     `proposer` a model that says steps in other words where no rule does, and writes mistakes into them.
-    With `noise_floor` the base is also held against
-    itself (`soundness.scoring.noise_floor` says how). A folder that holds a run with the same settings is resumed: what is stored is not
-    computed again. Raises a `SoundnessError` for whatever the user can mend.
+    With `noise_floor` the base is also held against itself (`soundness.scoring.noise_floor` says how). A folder that holds a run
+    with the same settings is resumed: what is stored is not computed again. Raises a `SoundnessError` for whatever the user can mend.
     """
     others = load_panel(panel, seed=seed) if isinstance(panel, (str, Path)) else tuple(panel or ())
     families = choose(metrics, battery, samples=samples, panel=bool(others))

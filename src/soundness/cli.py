@@ -112,8 +112,8 @@ def audit(
         **_loading(batch_size, dtype, device, reader, trust_remote_code, allow_pickle),
     }
     if dry_run:
-        from soundness.studies.cost import estimate_cost
         from soundness.report.terminal import print_cost
+        from soundness.studies.cost import estimate_cost
 
         with _progress(console, quiet) as told:
             # The floor at temperature 0 is a fixed number of problems, which must not be scaled up with the others.
@@ -436,8 +436,8 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Train several ways, audit all against the base at matched accuracy, and write one page."""
-    from soundness.studies.matched import compare as run_compare
     from soundness.report.methods import print_atlas
+    from soundness.studies.matched import compare as run_compare
 
     console = _console()
     with _progress(console, quiet) as told:

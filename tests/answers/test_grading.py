@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.records import Outcome, Problem
 from soundness.answers.grading import grade, read_answer, same_answer
+from soundness.records import Outcome, Problem
 
 METALS = ("a dog", "oak tree", "vitamin C", "red")
 SHORT = ("yes", "no", "maybe")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.records import Comparison, Estimate, Word
 from soundness.comparison.verdict import INFORMATION, RELIANCE, Thresholds, describe, disagreements, judge, problems_needed
+from soundness.records import Comparison, Estimate, Word
 
 
 def compared(

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from soundness.answers.numbers import find_numbers
 from soundness.errors import SettingError
 from soundness.interventions import NoEdit
-from soundness.interventions.plan import KINDS, REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.entity import change_entity, entity_steps
 from soundness.interventions.noise import random_text
 from soundness.interventions.paraphrase import paraphrase
 from soundness.interventions.perturb import SHIFTS, perturb
+from soundness.interventions.plan import KINDS, REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.proposer import RULES, Mistaken
 from soundness.records import Edit
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from soundness.chains.sample import sample_chains
-from soundness.scoring.score import Examination, Helpers, Sampling, examine
 from soundness.metrics import FAMILIES
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Body, Case
 from soundness.models.base import Model
-from soundness.models.scripted import load_scripted
-from soundness.records import Chain, Probe, Problem, Prompt, Reading, Span
 from soundness.models.cached import Recorded
+from soundness.models.scripted import load_scripted
 from soundness.models.store import Store
+from soundness.records import Chain, Probe, Problem, Prompt, Reading, Span
+from soundness.scoring.score import Examination, Helpers, Sampling, examine
 from soundness.tasks.base import Task, load_task
 
 PROMPT, CUE = (1, 2), (9,)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from soundness.scoring.score import Sampling
 from soundness.metrics.formats import FORMATS, Graded, as_choice, ask, grade_format
-from soundness.models.scripted import ScriptedModel
-from soundness.scoring.side_tasks import ask_formats
-from soundness.records import Problem
 from soundness.models.cached import Recorded
+from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
+from soundness.records import Problem
+from soundness.scoring.score import Sampling
+from soundness.scoring.side_tasks import ask_formats
 from soundness.tasks.base import Task
 
 SUM = Problem("1", "What is 2 + 2?", "4")

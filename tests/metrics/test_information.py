@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundness.chains.sample import make_chain
-from soundness.scoring.score import Sampling, examine
 from soundness.interventions import NoEdit
 from soundness.metrics import choose
 from soundness.metrics.information import InformationGain, infogain_ppl
-from soundness.models.scripted import ScriptedModel, load_scripted
-from soundness.records import Edit, Generation, Probe, Reading
 from soundness.models.cached import Recorded
+from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store
+from soundness.records import Edit, Generation, Probe, Reading
+from soundness.scoring.score import Sampling, examine
 from soundness.tasks.base import load_task
 
 LADDER = [-4.0, -2.0, -0.2]

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from soundness.scoring.score import Helpers
 from soundness.metrics import METRICS
 from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
-from soundness.models.scripted import ScriptedModel
-from soundness.records import Comparison, Estimate
 from soundness.models.cached import Recorded
+from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
+from soundness.records import Comparison, Estimate
+from soundness.scoring.score import Helpers
 
 FAMILIES = ["mistake", "mistake_forms", "filler", "filler_forms", "controls"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from soundness.records import Generation, Probe, Reading
 from soundness.models.cached import Recorded
 from soundness.models.store import Store
+from soundness.records import Generation, Probe, Reading
 
 
 class Echo:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from soundness.answers.grading import grade
 from soundness.errors import ModelError
 from soundness.models.base import Model
 from soundness.models.scripted import END, ScriptedModel, load_scripted
 from soundness.records import Probe, Problem
 from soundness.tasks import Task, load_task
-from soundness.answers.grading import grade
 
 SUMS = load_task("chain-sum:operators=5", limit=40)
 LOOKUPS = load_task("lookup:hops=3", limit=25)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundness.errors import RunError
-from soundness.records import Generation, Probe, Reading
 from soundness.models.store import GenerationRequest, Store
+from soundness.records import Generation, Probe, Reading
 
 ids = st.lists(st.integers(0, 2**32 - 1), max_size=6).map(tuple)
 some_ids = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=6).map(tuple)

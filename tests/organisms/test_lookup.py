@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import soundness
-from soundness.scoring.score import Sampling
 from soundness.organisms import LOOKUP, WEIGHTS
 from soundness.organisms import lookup as recipe
 from soundness.organisms.make import make_organisms
+from soundness.scoring.score import Sampling
 from soundness.tasks.base import load_task
 from soundness.tasks.worlds import lookup
 from soundness.tasks.worlds.closed_book import KNOWLEDGE

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from soundness.scoring.score import Sampling, examine
 from soundness.metrics import FAMILIES
 from soundness.models.base import Model
 from soundness.models.load import load_model
@@ -16,6 +15,7 @@ from soundness.papers import sft_splits
 from soundness.papers.base import State, find, overall
 from soundness.papers.sft_splits import ARMS, SCALES, SFT, WholeString, figures, lessons, recut, true_chains
 from soundness.records import Chain, Generation
+from soundness.scoring.score import Sampling, examine
 from soundness.tasks.base import Task, load_task
 from soundness.training.live import Direct
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundness.errors import MetricError, RunError
+from soundness.models.store import GenerationRequest
 from soundness.records import Chain, Comparison, Estimate, Generation, Problem, Prompt, Reading, Score, Verdict, Word
 from soundness.runs.folder import SECRET_PARTS, Run, open_run, versions, without_secrets
-from soundness.models.store import GenerationRequest
 from soundness.runs.tables import ReadingRow
 
 SETTINGS: dict[str, Any] = {"base": "b", "tuned": ["t"], "task": "x.jsonl", "seed": 0, "metrics": ["accuracy"], "samples": 1}

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from soundness.chains.sample import sample_chains
-from soundness.tasks.retrieval import Documents
 from soundness.errors import ModelError
-from soundness.scoring.score import Examination, Helpers, Sampling, examine
-from soundness.scoring.facts import Judge
 from soundness.metrics import FAMILIES
 from soundness.metrics.knowledge import NO_JUDGE
-from soundness.models.scripted import ScriptedModel
-from soundness.records import Problem
 from soundness.models.cached import Recorded
+from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
+from soundness.records import Problem
+from soundness.scoring.facts import Judge
+from soundness.scoring.score import Examination, Helpers, Sampling, examine
 from soundness.tasks.base import Task
+from soundness.tasks.retrieval import Documents
 
 CHAIN = "Grass is green.\nSnow is black.\nLet me think.\nWater is dry.\nAnswer: 4\n"
 

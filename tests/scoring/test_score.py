@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from soundness.chains.sample import make_chain, sample_chains
-from soundness.scoring.score import Sampling, examine
 from soundness.metrics import choose
 from soundness.metrics.case import body_of
-from soundness.models.scripted import ScriptedModel, load_scripted
-from soundness.records import Generation, Problem
 from soundness.models.cached import Recorded
+from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store
+from soundness.records import Generation, Problem
+from soundness.scoring.score import Sampling, examine
 from soundness.tasks.base import Task, load_task
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from soundness.chains.sample import sample_chains
-from soundness.scoring.score import Sampling
-from soundness.models.scripted import ScriptedModel
-from soundness.tasks.panel import PanelTask
-from soundness.scoring.side_tasks import ask_panel, panel_table, read_forgetting
-from soundness.records import Problem, Score
 from soundness.models.cached import Recorded
+from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
+from soundness.records import Problem, Score
+from soundness.scoring.score import Sampling
+from soundness.scoring.side_tasks import ask_panel, panel_table, read_forgetting
 from soundness.tasks.base import Task, load_task
+from soundness.tasks.panel import PanelTask
 
 TASK = Task("one", (Problem("p", "Say it.", "a"),))
 

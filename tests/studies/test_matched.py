@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soundness.studies.matched import _notes, _panel, _trained, compare, read_plan
 from soundness.errors import SettingError, TaskError
+from soundness.studies.matched import _notes, _panel, _trained, compare, read_plan
 
 PLAN = """
 model = "{model}"

@@ -5,9 +5,9 @@ import pytest
 
 from soundness.auditing import audit
 from soundness.errors import MetricError, SettingError
-from soundness.studies.power import plan_from_pilot, plan_from_run, plan_from_sd
 from soundness.runs.folder import Run
 from soundness.statistics.paired import compare
+from soundness.studies.power import plan_from_pilot, plan_from_run, plan_from_sd
 from soundness.tasks.base import load_task
 
 

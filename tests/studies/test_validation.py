@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundness.errors import SettingError
-from soundness.studies.first_error import labelled_chains
-from soundness.report.validation import PICTURES, validation_markdown
 from soundness.comparison.verdict import INFORMATION, RELIANCE
+from soundness.errors import SettingError
+from soundness.report.validation import PICTURES, validation_markdown
+from soundness.studies.first_error import labelled_chains
 from soundness.studies.validation import SHAPES, WORLDS, auroc, auroc_interval, coverage_of, validate
 
 

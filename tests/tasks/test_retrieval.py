@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from soundness.tasks.retrieval import Documents
 from soundness.errors import TaskError
+from soundness.tasks.retrieval import Documents
 
 
 def test_the_fitting_passage_comes_first(tmp_path: Path) -> None:

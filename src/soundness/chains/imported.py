@@ -15,13 +15,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from soundness.answers.grading import grade, read_answer, same_answer
 from soundness.chains.sample import conclusion_step
 from soundness.chains.steps import answer_step, spans_at, split_steps, step_texts
 from soundness.errors import TaskError, near
 from soundness.models.base import Model
 from soundness.records import Chain, Finish, Outcome, Problem, Span
 from soundness.tasks.base import Task
-from soundness.answers.grading import grade, read_answer, same_answer
 from soundness.tasks.jsonl import _rows, problem_from_row
 
 __all__ = ["FINISHES", "ImportedTrace", "load_traces", "to_chains", "trace_task"]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from soundness.answers.grading import _spoken, _statements, grade
 from soundness.chains.steps import SPLITTERS, answer_step, split_steps, step_texts
 from soundness.errors import SettingError, near
 from soundness.models.base import Generate, Model
 from soundness.records import Chain, Generation, Problem, Prompt
-from soundness.answers.grading import _spoken, _statements, grade
 
 if TYPE_CHECKING:
     from soundness.tasks.base import Task

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from soundness.answers.grading import same_answer
 from soundness.metrics.base import NO_ANSWER, NO_REFERENCE, Metric, Read, Value
 from soundness.metrics.case import Case
 from soundness.records import Outcome, Probe
-from soundness.answers.grading import same_answer
 
 __all__ = ["Accuracy", "ForcedAccuracy"]
 

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from soundness.answers.grading import same_answer
 from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value
 from soundness.metrics.case import Case
 from soundness.records import Estimate, Outcome, Probe, Problem
 from soundness.statistics.paired import derive_seed
 from soundness.statistics.totals import interval
-from soundness.answers.grading import same_answer
 
 __all__ = ["Coverage", "Curve", "coverage_curves", "majority", "pass_at_k"]
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from soundness.answers.grading import grade, same_answer
 from soundness.metrics.base import Metric, Read, Total, Value
 from soundness.metrics.case import Case
 from soundness.records import LETTERS, Finish, Outcome, Probe, Problem
 from soundness.tasks.base import Task
-from soundness.answers.grading import grade, same_answer
 
 __all__ = ["FORMATS", "Formats", "Graded", "as_choice", "ask", "grade_format", "relative"]
 

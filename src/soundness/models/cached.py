@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from soundness.models.base import Model
-from soundness.records import Generation, Probe, Reading
 from soundness.models.store import GenerationRequest, Store
+from soundness.records import Generation, Probe, Reading
 
 __all__ = ["Recorded"]
 

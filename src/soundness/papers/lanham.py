@@ -21,8 +21,8 @@ from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Told
 from soundness.report.document import Table
 
 if TYPE_CHECKING:
-    from soundness.scoring.score import Examination
     from soundness.models.cached import Recorded
+    from soundness.scoring.score import Examination
     from soundness.tasks.base import Task
 
 __all__ = ["PAPER", "SCALES", "Scale", "inputs", "pictures", "run", "tables"]
@@ -304,8 +304,8 @@ def inputs(scale: Scale) -> dict[str, str]:
 
 def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return every arm's readings and curves, and the figures; `seed` draws problems, samples and edits."""
-    from soundness.models.load import load_model
     from soundness.models.cached import Recorded
+    from soundness.models.load import load_model
     from soundness.models.store import Store
     from soundness.tasks.base import load_task
     from soundness.training.live import Direct
@@ -360,8 +360,8 @@ def _language_tasks(scale: Scale, seed: int) -> tuple[dict[str, Task], list[str]
 def _measure(scribe: Recorded, task: Task, scale: Scale, seed: int, told: Told, *, proposes: bool = False) -> dict[str, Any]:
     """Return what the four tests and the controls make of a model's own chains; where it `proposes`, it rewords steps as well."""
     from soundness.chains.sample import sample_chains
-    from soundness.scoring.score import Helpers, Sampling, examine
     from soundness.metrics import choose
+    from soundness.scoring.score import Helpers, Sampling, examine
 
     model = scribe.model
     sampling = Sampling(seed, scale.temperature, scale.top_p, scale.max_tokens)

@@ -22,11 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from soundness.auditing import Progress as Told
-from soundness.studies.cost import Cost
+from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
 from soundness.metrics import METRICS
 from soundness.records import Comparison, Estimate, Verdict, Word
-from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
 from soundness.runs.folder import Run
+from soundness.studies.cost import Cost
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
 

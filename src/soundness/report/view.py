@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from soundness.comparison.verdict import ACCURACY, INFORMATION, LABELS, OVER_SWAP, RELIANCE, THRESHOLDS
 from soundness.errors import RunError
 from soundness.metrics import FAMILIES, METRICS
 from soundness.records import Comparison, Estimate, Verdict
 from soundness.report.curves import all_curves
 from soundness.report.flips import GAIN_LOST_NATS, GAIN_LOST_SHARE, TAGS, problem_views
 from soundness.report.terminal import figure
-from soundness.comparison.verdict import ACCURACY, INFORMATION, LABELS, OVER_SWAP, RELIANCE, THRESHOLDS
 from soundness.report.words import estimate_cell, percent
 from soundness.runs.folder import Run
 

@@ -26,8 +26,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from soundness.errors import MetricError, RunError, near
-from soundness.records import Chain, Comparison, Estimate, Problem, Score, Verdict, Word
 from soundness.models.store import Store
+from soundness.records import Chain, Comparison, Estimate, Problem, Score, Verdict, Word
 from soundness.runs.tables import (
     CASES,
     CHAINS,

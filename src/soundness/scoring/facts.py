@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from soundness.tasks.retrieval import Documents
 from soundness.errors import ModelError, SoundnessError
 from soundness.metrics.case import Case
 from soundness.metrics.judgement import Judgement
-from soundness.records import Problem
 from soundness.models.cached import Recorded
+from soundness.records import Problem
+from soundness.tasks.retrieval import Documents
 from soundness.tasks.worlds import lookup
 
 __all__ = ["Judge", "judge_cases", "knows_exactly", "read_judgement"]

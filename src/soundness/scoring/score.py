@@ -6,22 +6,22 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from soundness.scoring.rows import case_row, edit_rows, settled
 from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
-from soundness.interventions.plan import REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.entity import pools_of
+from soundness.interventions.plan import REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.proposer import RULES, Mistaken, Unspoiled, ask_mistakes, ask_rewrites, same_meaning
 from soundness.interventions.swap import donors
-from soundness.scoring.facts import Judge, judge_cases
 from soundness.metrics.base import Family, OverSamples
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Body, Case, body_of
 from soundness.models.base import Model
+from soundness.models.cached import Recorded
 from soundness.probes.forest import build
 from soundness.records import LETTERS, Chain, Edit, Generation, Probe, Problem, Prompt, Reading, Score
-from soundness.models.cached import Recorded
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
+from soundness.scoring.facts import Judge, judge_cases
+from soundness.scoring.rows import case_row, edit_rows, settled
 from soundness.tasks.base import Task
 
 __all__ = ["Examination", "Helpers", "Sampling", "examine", "family_tokens"]

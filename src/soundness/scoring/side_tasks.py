@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from soundness.chains.sample import sample_chains
-from soundness.scoring.score import Sampling
 from soundness.metrics.formats import FORMATS, as_choice, ask, grade_format
-from soundness.tasks.panel import PanelTask
-from soundness.records import Chain, Outcome, Probe, Prompt, Score
 from soundness.models.cached import Recorded
+from soundness.records import Chain, Outcome, Probe, Prompt, Score
+from soundness.scoring.score import Sampling
 from soundness.statistics.paired import by_problem, compare, derive_seed
 from soundness.tasks.base import Task
+from soundness.tasks.panel import PanelTask
 
 __all__ = ["ask_formats", "ask_panel", "panel_table", "read_forgetting"]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from soundness.auditing import Progress, audit
-from soundness.scoring.score import family_tokens
 from soundness.metrics.base import Family
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.load import load_model
 from soundness.probes.forest import build
 from soundness.records import Generation, Probe, Prompt, Reading
+from soundness.scoring.score import family_tokens
 from soundness.tasks.base import Task
 
 __all__ = ["Cost", "Part", "estimate_cost"]

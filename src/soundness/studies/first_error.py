@@ -10,11 +10,11 @@ from typing import Any
 
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.errors import SoundnessError
-from soundness.scoring.score import Sampling, examine
 from soundness.metrics import choose
-from soundness.models.load import load_model
 from soundness.models.cached import Recorded
+from soundness.models.load import load_model
 from soundness.models.store import Store
+from soundness.scoring.score import Sampling, examine
 from soundness.studies.validation import auroc_interval
 
 __all__ = ["FILES", "find_data", "labelled_chains"]

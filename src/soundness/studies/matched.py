@@ -41,9 +41,9 @@ from pathlib import Path
 from typing import Any
 
 from soundness.auditing import Progress, audit
+from soundness.comparison.verdict import RELIANCE
 from soundness.errors import DivergedError, SettingError, TaskError, near
 from soundness.records import Comparison, Problem
-from soundness.comparison.verdict import RELIANCE
 from soundness.runs.tables import write_text
 from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
@@ -375,8 +375,8 @@ def _train(plan: Plan, training: Training, seed: int, out: Path) -> Path:
 
 def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
     """Return the share of the panel that `model` solves, kept beside the models."""
-    from soundness.scoring.score import Sampling
     from soundness.models.load import load_model
+    from soundness.scoring.score import Sampling
     from soundness.training.monitor import look
 
     note = out / "accuracies" / f"{digest(model, _weights(model), panel.fingerprint, plan.max_tokens)}.json"

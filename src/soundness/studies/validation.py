@@ -27,16 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundness.chains.sample import sample_chains
+from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, judge
 from soundness.errors import SettingError
-from soundness.scoring.score import Sampling, examine
 from soundness.metrics import METRICS, choose
 from soundness.models.base import Model
+from soundness.models.cached import Recorded
 from soundness.models.scripted import load_scripted
+from soundness.models.store import Store
 from soundness.processes import process_pool
 from soundness.records import Comparison, Generation, Probe, Reading, Score, Word
-from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, judge
-from soundness.models.cached import Recorded
-from soundness.models.store import Store
+from soundness.scoring.score import Sampling, examine
 from soundness.statistics.corrections import adjust
 from soundness.statistics.paired import by_problem, comparison
 from soundness.statistics.resampling import bootstrap_means, derive_seed

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundness.tasks.retrieval import Documents
 from soundness.tasks.base import Task
+from soundness.tasks.retrieval import Documents
 from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.data import Example, closing_id
 from soundness.training.passages import all_passages, snippets_of

@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from soundness.answers.grading import same_answer
 from soundness.chains.sample import make_chain
 from soundness.errors import ModelError, SettingError
-from soundness.scoring.score import _belief
 from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case, body_of
 from soundness.models.base import Model
 from soundness.records import Generation, Probe, Prompt
+from soundness.scoring.score import _belief
 from soundness.tasks.base import Task
-from soundness.answers.grading import same_answer
 from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
 from soundness.training.rewards import INSTRUCTIONS, check_scheme

@@ -12,9 +12,9 @@ from typing import Any
 
 from transformers import GenerationConfig
 
+from soundness.models.cached import Progress, Recorded
 from soundness.models.transformers import TransformersModel, _Shared
 from soundness.records import Generation, Probe, Reading
-from soundness.models.cached import Progress, Recorded
 
 __all__ = ["Direct", "LiveModel"]
 

@@ -23,17 +23,17 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from soundness.answers.grading import same_answer
 from soundness.chains.sample import sample_chains
+from soundness.comparison.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
 from soundness.errors import MetricError, SettingError
-from soundness.scoring.score import Examination, Sampling, examine
 from soundness.metrics import METRICS, choose
 from soundness.metrics.calibration import equal_width
 from soundness.models.base import Model
 from soundness.models.load import load_model
-from soundness.comparison.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
+from soundness.scoring.score import Examination, Sampling, examine
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
-from soundness.answers.grading import same_answer
 from soundness.training.common import task_of
 from soundness.training.live import Direct, LiveModel
 

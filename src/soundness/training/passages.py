@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from soundness.tasks.retrieval import Documents
 from soundness.errors import TaskError
 from soundness.records import Problem
 from soundness.tasks.base import Task
+from soundness.tasks.retrieval import Documents
 
 __all__ = ["all_passages", "share_with_gold", "snippets_of", "without_context"]
 

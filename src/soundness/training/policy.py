@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from soundness.comparison.verdict import THRESHOLDS
 from soundness.errors import ModelError, SettingError, TaskError
 from soundness.records import Finish, Generation, Problem
-from soundness.comparison.verdict import THRESHOLDS
 from soundness.tasks.base import Task
 from soundness.training.common import Session, check_vllm
 

@@ -21,10 +21,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from soundness.answers.grading import grade
 from soundness.chains.steps import split_steps, states, step_texts
 from soundness.errors import SettingError, near
 from soundness.records import Finish, Outcome, Problem
-from soundness.answers.grading import grade
 
 __all__ = [
     "INSTRUCTIONS",

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from soundness.answers.grading import same_answer
 from soundness.errors import ModelError, SettingError, near
 from soundness.records import Finish
 from soundness.tasks.base import Task
-from soundness.answers.grading import same_answer
 from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.data import Example, closing_id
 from soundness.training.policy import LEARNING_RATES, Policy, fit_policy

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from soundness.answers.grading import grade
 from soundness.answers.numbers import find_numbers
 from soundness.errors import SettingError
 from soundness.tasks.base import load_task
-from soundness.answers.grading import grade
 from soundness.tasks.worlds import tagged_sum
 from soundness.tasks.worlds.tagged_sum import Sum
 
