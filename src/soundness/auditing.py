@@ -16,7 +16,6 @@ from pathlib import Path
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.chains.sample import check_sampling, sample_chains
 from soundness.comparison.compare import compare_total, estimate_of_total, total_rows, writer_reader
-from soundness.comparison.noise import floor_rows
 from soundness.comparison.verdict import judge as verdict_on
 from soundness.errors import MetricError, SettingError
 from soundness.metrics import FAMILIES, METRICS, SHARED_CHAINS, choose
@@ -37,6 +36,7 @@ from soundness.scoring.noise_floor import measure_floor
 from soundness.scoring.score import Helpers, Sampling, examine
 from soundness.scoring.side_tasks import ask_formats, ask_panel, panel_table, read_forgetting
 from soundness.statistics.corrections import adjust
+from soundness.statistics.noise import floor_rows
 from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
 from soundness.tasks.base import Task, load_task
 from soundness.tasks.panel import PanelTask, load_panel

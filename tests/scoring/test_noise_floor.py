@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from soundness.auditing import audit
-from soundness.comparison.noise import read_floor
 from soundness.runs.folder import Run
+from soundness.statistics.noise import read_floor
 from soundness.tasks.base import load_task
 
 BASE, TUNED = "scripted:computes?slip=0.3", "scripted:ignores-chain?slip=0.3&seed=1"

@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 from soundness.chains.sample import sample_chains
-from soundness.comparison.noise import floor_between, floor_of_halves
 from soundness.metrics.base import Family
 from soundness.models.base import Model
 from soundness.models.cached import Recorded
 from soundness.records import Chain, Estimate, Score
 from soundness.scoring.score import Helpers, Sampling, examine
+from soundness.statistics.noise import floor_between, floor_of_halves
 from soundness.statistics.resampling import derive_seed
 from soundness.tasks.base import Task
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundness.comparison.noise import floor_between, floor_of_halves, floor_rows, read_floor
 from soundness.records import Score
+from soundness.statistics.noise import floor_between, floor_of_halves, floor_rows, read_floor
 
 
 def scores(values: np.ndarray, metric: str = "m") -> list[Score]:
