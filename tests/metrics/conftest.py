@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from soundness.chains.body import Body
 from soundness.chains.sample import sample_chains
 from soundness.metrics import FAMILIES
 from soundness.metrics.belief import Belief
-from soundness.metrics.case import Body, Case
+from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.cached import Recorded
 from soundness.models.scripted import load_scripted

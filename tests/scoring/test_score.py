@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain, sample_chains
 from soundness.metrics import choose
-from soundness.metrics.case import body_of
 from soundness.models.cached import Recorded
 from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from soundness.answers.numbers import find_numbers
+from soundness.chains.body import body_of
 from soundness.chains.sample import sample_chains
-from soundness.metrics.case import body_of
 from soundness.models.base import Model
 from soundness.records import Chain, Outcome, Problem
 from soundness.tasks.base import Task

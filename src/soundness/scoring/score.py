@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from soundness.chains.body import Body, body_of
 from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
 from soundness.interventions.entity import pools_of
@@ -14,7 +15,7 @@ from soundness.interventions.proposer import RULES, Mistaken, Unspoiled, ask_mis
 from soundness.interventions.swap import donors
 from soundness.metrics.base import Family, OverSamples
 from soundness.metrics.belief import Belief
-from soundness.metrics.case import Body, Case, body_of
+from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.cached import Recorded
 from soundness.probes.forest import build

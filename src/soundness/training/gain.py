@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.answers.grading import same_answer
+from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain
 from soundness.errors import ModelError, SettingError
 from soundness.interventions.fill import filler_ids
-from soundness.metrics.case import Case, body_of
+from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.records import Generation, Probe, Prompt
 from soundness.scoring.score import _belief
