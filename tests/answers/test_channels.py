@@ -70,17 +70,17 @@ CASES = [
     ("<|channel|>final<|message|>7", OSS, None, "7", True, False),
     (
         "3 + 4<|end|><|start|>assistant<|channel|>final<|message|>7",
-        f"{OSS}<|channel|>analysis<|message|>",
+        OPEN_OSS,
         "3 + 4",
         "7",
         True,
         True,
     ),
-    ("3 + 4", f"{OSS}<|channel|>analysis<|message|>", "3 + 4", "", False, True),
+    ("3 + 4", OPEN_OSS, "3 + 4", "", False, True),
     ("7", f"{OSS}<|channel|>final<|message|>", None, "7", True, False),
     (
-        ("3 + 4<|end|><|start|>assistant<|channel|>final<|message|>7", OPEN_OSS, "3 + 4", "7", True, True),
-        "{}<|call|><|start|>assistant<|channel|>analysis<|message|>d<|end|><|start|>assistant<|channel|>final<|message|>7",
+        "<|channel|>analysis<|message|>a b c<|end|><|start|>assistant<|channel|>commentary to=functions.sum "
+        "<|constrain|>json<|message|>{}<|call|><|start|>assistant<|channel|>analysis<|message|>d<|end|><|start|>assistant<|channel|>final<|message|>7",
         OSS,
         "a b c",
         "7",
