@@ -8,16 +8,13 @@ and they are read like the others.
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.reading import plain_passes, seconds
 from soundness.chains.sample import sample_chains
 from soundness.metrics import BATTERIES, choose
-from soundness.models.cached import Recorded
-from soundness.models.store import Store
+from soundness.models.cached import CachedModel
 from soundness.models.transformers import TransformersModel
 from soundness.probes.forest import build
 from soundness.records import Probe, Reading
@@ -29,12 +26,12 @@ READERS = {"self": "self", "base, of a tuned model's chains": "base", "tuned, of
 """In words -> the role that chooses the families."""
 
 
-class Planner(Recorded):
+class Planner(CachedModel):
     """A model that writes, and notes what it is asked to read instead of reading it."""
 
     asked: list[Probe]
 
-    def read(self, groups: Sequence[Sequence[Probe]], *, on_progress: Any = None) -> dict[Probe, Reading]:
+    def read_groups(self, groups: Sequence[Sequence[Probe]], *, on_progress: Any = None) -> dict[Probe, Reading]:
         """Return blank readings: the scores made of them are thrown away."""
         self.asked = list(dict.fromkeys(probe for group in groups for probe in group))
         return {probe: Reading((-1.0,) * len(probe.continuation), (False,) * len(probe.continuation)) for probe in self.asked}
@@ -44,14 +41,13 @@ def plan(model: TransformersModel, file: str, limit: int, max_tokens: int) -> di
     """Return reader -> every probe of the full battery over `limit` sampled chains."""
     task = load_task(file, limit=limit)
     families = [family for family in choose(list(BATTERIES["full"])) if family.name != "transfer"]
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
-        planner = Planner(model, store)
-        chains = sample_chains(model, task, max_tokens=max_tokens, generate=planner.generate)
-        asked = {}
-        for name, role in READERS.items():
-            sampling = Sampling(max_tokens=max_tokens)
-            examine(chains, task, families, planner, role=role, sampling=sampling, helpers=Helpers(rewrites=False))
-            asked[name] = planner.asked
+    planner = Planner(model)
+    chains = sample_chains(planner, task, max_tokens=max_tokens)
+    asked = {}
+    for name, role in READERS.items():
+        sampling = Sampling(max_tokens=max_tokens)
+        examine(chains, task, families, planner, role=role, sampling=sampling, helpers=Helpers(rewrites=False))
+        asked[name] = planner.asked
     return asked
 
 

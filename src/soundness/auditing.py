@@ -26,7 +26,7 @@ from soundness.metrics.coverage import coverage_curves
 from soundness.metrics.lengths import length_curve
 from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.records import Chain, Comparison, Estimate, Prompt, Score
 from soundness.runs.folder import GROWING, Run
@@ -141,10 +141,10 @@ def audit(
         # What a folder already measures stays measured: its metrics, samples and readers grow and never shrink.
         samples, families, share = run.settings["samples"], _kept(run), "tuned" in run.settings["readers"]
         chosen = {family.name for family in families}
-        scribes = [Recorded(model, run.store, batch_size) for model in models]
+        cached = [CachedModel(model, run.store, batch_size=batch_size) for model in models]
         helpers = Helpers(
-            proposer=Recorded(proposing, run.store, batch_size) if proposing is not None else None,
-            judge=Judge(Recorded(judging, run.store, batch_size) if judging is not None else None, library),
+            proposer=CachedModel(proposing, run.store, batch_size=batch_size) if proposing is not None else None,
+            judge=Judge(CachedModel(judging, run.store, batch_size=batch_size) if judging is not None else None, library),
         )
         chains: list[list[Chain]] = []
         scores: list[Score] = []
@@ -153,17 +153,17 @@ def audit(
         edits: list[EditRow] = []
         own_cases: dict[str, list[Case]] = {}
         shared = _prompts(models[0], task) if template == "shared" else None
-        for name, scribe in zip(names, scribes, strict=True):
+        for name, model in zip(names, cached, strict=True):
             with clock.phase(f"sampling {name}"):
-                chains.append(_sample(scribe, task, name, samples, sampling, shared, told))
+                chains.append(_sample(model, task, name, samples, sampling, shared, told))
         run.write_tables(problems=task.problems, chains=[chain for written in chains for chain in written])
         rounds = [(i, reading, role) for i in range(len(names)) for reading, role in ((i, "self"), (0, "base"))]
         if share:  # every tuned model reads the base's chains
             rounds += [(0, i, f"tuned:{names[i]}") for i in range(1, len(names))]
         for writing, reading, role in rounds:
-            name, reader_ = names[writing], scribes[reading]
+            name, reader_ = names[writing], cached[reading]
             with clock.phase(f"examining {name} by {role}"):
-                same = reader_.model.vocabulary == models[writing].vocabulary
+                same = reader_.vocabulary == models[writing].vocabulary
                 found = examine(
                     chains[writing],
                     task,
@@ -172,7 +172,7 @@ def audit(
                     role=role,
                     sampling=sampling,
                     same_vocabulary=same,
-                    prompts=None if same and template == "shared" else _prompts(reader_.model, task),
+                    prompts=None if same and template == "shared" else _prompts(reader_, task),
                     helpers=helpers,
                     on_progress=lambda what, done, total, name=name: told(f"{what} {name}", done, total),  # type: ignore[misc]
                 )
@@ -189,9 +189,9 @@ def audit(
         if noise_floor:
             with clock.phase("noise floor"):
                 mine = [one for one in scores if one.writer == names[0] and one.scorer in ("self", "-")]
-                floor, how = measure_floor(scribes[0], task, families, chains[0], mine, sampling, samples, told)
+                floor, how = measure_floor(cached[0], task, families, chains[0], mine, sampling, samples, told)
         with clock.phase("asking beyond the task"):
-            scores += _beyond(scribes, names, task, chains[0], chosen, others, sampling, models[0] if shared else None, told)
+            scores += _beyond(cached, names, task, chains[0], chosen, others, sampling, models[0] if shared else None, told)
         with clock.phase("comparing"):
             comparisons = adjust(compare_all(scores, names[0], names[1:], families, seed=seed))
             verdicts = [verdict_on(name, comparisons, floor=floor, operators=OPERATOR_PAIRS) for name in names[1:]]
@@ -269,7 +269,7 @@ def score(
     with Run.create_or_resume(out, settings) as run:
         families = _kept(run)
         chains = to_chains(imported, model, task, splitter=splitter)
-        scribe = Recorded(model, run.store, batch_size)
+        cached = CachedModel(model, run.store, batch_size=batch_size)
         scores: list[Score] = []
         readings: list[ReadingRow] = []
         cases: list[CaseRow] = []
@@ -280,7 +280,7 @@ def score(
                     [chain for chain in chains if chain.model == writer],
                     task,
                     families,
-                    scribe,
+                    cached,
                     role="self",
                     sampling=sampling,
                     on_progress=lambda what, done, total, writer=writer: told(f"{what} {writer}", done, total),  # type: ignore[misc]
@@ -369,7 +369,7 @@ def _totals(family: Family) -> dict[str, Total]:
 
 
 def _beyond(
-    scribes: Sequence[Recorded],
+    cached: Sequence[CachedModel],
     names: Sequence[str],
     task: Task,
     base_chains: Sequence[Chain],
@@ -382,14 +382,14 @@ def _beyond(
     """Return the scores of what is asked beside the audit's own chains; `template` renders the prompts of all models, if given."""
     scores: list[Score] = []
     if "formats" in chosen:
-        for name, scribe in zip(names, scribes, strict=True):
-            scores += ask_formats(scribe, task, name, sampling, told)
+        for name, model in zip(names, cached, strict=True):
+            scores += ask_formats(model, task, name, sampling, told)
     if "forgetting" in chosen:
-        scores += read_forgetting(scribes[0], dict(zip(names[1:], scribes[1:], strict=True)), base_chains, names[0], told)
+        scores += read_forgetting(cached[0], dict(zip(names[1:], cached[1:], strict=True)), base_chains, names[0], told)
     if "transfer" in chosen:
         render = None if template is None else (lambda one: _prompts(template, one))
-        for name, scribe in zip(names, scribes, strict=True):
-            scores += ask_panel(scribe, panel, name, sampling, told, render)
+        for name, model in zip(names, cached, strict=True):
+            scores += ask_panel(model, panel, name, sampling, told, render)
     return scores
 
 
@@ -447,7 +447,7 @@ def _judgements(cases: Mapping[str, Sequence[Case]]) -> list[str]:
 
 
 def _sample(
-    scribe: Recorded,
+    model: CachedModel,
     task: Task,
     name: str,
     samples: int,
@@ -456,7 +456,7 @@ def _sample(
     told: Progress,
 ) -> list[Chain]:
     return sample_chains(
-        scribe.model,
+        model,
         task,
         samples=samples,
         seed=sampling.seed,
@@ -464,8 +464,6 @@ def _sample(
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
         splitter=sampling.splitter,
-        batch_size=scribe.batch_size,
-        generate=scribe.generate,
         prompts=prompts,
         writer=name,
         on_progress=lambda done, total: told(f"sampling {name}", done, total),

@@ -17,7 +17,7 @@ class ByteModel:
     name = "bytes"
     fingerprint = "0"
     vocabulary = "0"
-    module = None
+    context_length = None
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []

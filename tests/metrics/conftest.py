@@ -13,7 +13,7 @@ from soundness.metrics import FAMILIES
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.models.base import Model
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
 from soundness.models.store import Store
 from soundness.records import Chain, Probe, Problem, Prompt, Reading, Span
@@ -108,11 +108,11 @@ def planted(tmp_path: Path) -> Planted:
         writer = load_scripted(model) if isinstance(model, str) else model
         loaded = load_task(task, limit=limit) if isinstance(task, str) else task
         with Store(tmp_path / f"store{next(count)}.sqlite") as store:
-            scribe = Recorded(writer, store)
+            cached = CachedModel(writer, store)
             sampling = Sampling(temperature=temperature)
-            chains = sample_chains(writer, loaded, samples=samples, temperature=temperature, generate=scribe.generate)
+            chains = sample_chains(cached, loaded, samples=samples, temperature=temperature)
             chosen = [FAMILIES[name] for name in families]
-            return examine(chains, loaded, chosen, scribe, role="self", sampling=sampling, helpers=helpers)
+            return examine(chains, loaded, chosen, cached, role="self", sampling=sampling, helpers=helpers)
 
     return run
 

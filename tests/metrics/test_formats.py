@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from soundness.metrics.formats import FORMATS, Graded, as_choice, ask, grade_format
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
 from soundness.records import Problem
@@ -55,7 +55,7 @@ def test_options_are_other_problems_answers_and_never_the_same_value() -> None:
 def test_a_model_of_one_format_is_inflexible(tmp_path: Path) -> None:
     model = ScriptedModel(lambda question, written: "" if written else "Answer: 4\n", name="one-dress")
     with Store(tmp_path / "store.sqlite") as store:
-        scores = ask_formats(Recorded(model, store), Task("t", (SUM,)), "m", Sampling(max_tokens=40))
+        scores = ask_formats(CachedModel(model, store), Task("t", (SUM,)), "m", Sampling(max_tokens=40))
     found = {score.metric: (score.value, score.reason) for score in scores}
     assert found["format_right_open"] == (1.0, "") and found["format_valid_json"] == (0.0, "")
     assert found["format_off_task"] == (1.0, "")

@@ -13,7 +13,7 @@ from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
 from soundness.metrics import choose
 from soundness.metrics.information import InformationGain, infogain_ppl
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store
 from soundness.records import Edit, Generation, Probe, Reading
@@ -119,7 +119,7 @@ def scored(tmp_path):
             prompt = model.render(task.message(problem))
             chains.append(make_chain(model, problem, prompt, Generation(tuple(model.encode(text)), "stop"), writer="m"))
         with Store(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as store:
-            found = examine(chains, task, choose(["info_gain"]), Recorded(model, store), role="self", sampling=Sampling())
+            found = examine(chains, task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling())
         return task, [{s.metric: s.value for s in found.scores if s.problem_id == c.problem_id} for c in chains]
 
     return run
@@ -183,7 +183,7 @@ def test_another_answer_turns_the_sign(tmp_path):
             writer="m",
         )
         with Store(tmp_path / f"{answer}.sqlite") as store:
-            found = examine([chain], task, choose(["info_gain"]), Recorded(model, store), role="self", sampling=Sampling())
+            found = examine([chain], task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling())
         gains[answer] = next(s.value for s in found.scores if s.metric == "info_gain")
     assert gains["7"] > 8
     assert gains["3"] == pytest.approx(-gains["7"])

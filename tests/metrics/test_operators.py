@@ -8,7 +8,7 @@ import pytest
 
 from soundness.metrics import METRICS
 from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
 from soundness.records import Comparison, Estimate
@@ -75,7 +75,7 @@ def echo(question: str, written: str) -> str:
 @pytest.fixture
 def proposer(tmp_path):
     with Store(tmp_path / "proposer.sqlite") as store:
-        yield lambda behaviour: Helpers(proposer=Recorded(ScriptedModel(behaviour, name=behaviour.__name__), store))
+        yield lambda behaviour: Helpers(proposer=CachedModel(ScriptedModel(behaviour, name=behaviour.__name__), store))
 
 
 WRITTEN = ("mistake_reliance_written", "mistake_regenerated_written", "mistake_regenerated_written_over_intact")

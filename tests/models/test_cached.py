@@ -1,10 +1,12 @@
-"""Nothing is asked twice, and batches are cut from all that is wanted, not from what happens to be missing."""
+"""Nothing is asked twice, and a run that is taken up again meets the batches that an unbroken one meets."""
 
 from __future__ import annotations
 
 import pytest
 
-from soundness.models.cached import Recorded
+from soundness.models.base import Model
+from soundness.models.cached import CachedModel, as_cached
+from soundness.models.scripted import load_scripted
 from soundness.models.store import Store
 from soundness.records import Generation, Probe, Reading
 
@@ -37,41 +39,41 @@ PREFIXES = [(1,) * n for n in (3, 1, 5, 2, 4)]
 
 
 def test_longest_prefixes_go_first_and_answers_come_in_order(store):
-    scribe = Recorded(Echo(), store, batch_size=2)
+    cached = CachedModel(Echo(), store, batch_size=2)
     told = []
-    found = scribe.continue_all(PREFIXES, max_tokens=9, on_progress=lambda done, total: told.append((done, total)))
+    found = cached.generate(PREFIXES, max_tokens=9, on_progress=lambda done, total: told.append((done, total)))
     assert [generation.ids[0] for generation in found] == [3, 1, 5, 2, 4]
-    assert [[len(prefix) for prefix in batch] for batch in scribe.model.batches] == [[5, 4], [3, 2], [1]]
+    assert [[len(prefix) for prefix in batch] for batch in cached.model.batches] == [[5, 4], [3, 2], [1]]
     assert told == [(2, 5), (4, 5), (5, 5)]
-    assert scribe.counts["tokens_written"] == 10
+    assert cached.work.tokens_written == 10
 
 
 def test_equal_requests_are_made_once(store):
-    scribe = Recorded(Echo(), store, batch_size=8)
-    assert len(scribe.continue_all([(1,), (1, 1), (1,)], max_tokens=9)) == 3
-    assert scribe.model.batches == [[(1, 1), (1,)]]
+    cached = CachedModel(Echo(), store, batch_size=8)
+    assert len(cached.generate([(1,), (1, 1), (1,)], max_tokens=9)) == 3
+    assert cached.model.batches == [[(1, 1), (1,)]]
 
 
 def test_draws_with_other_keys_are_other_requests(store):
-    scribe = Recorded(Echo(), store, batch_size=8)
-    found = scribe.continue_all([(1,), (1,)], max_tokens=9, temperature=0.5, keys=["a", "bc"])
+    cached = CachedModel(Echo(), store, batch_size=8)
+    found = cached.generate([(1,), (1,)], max_tokens=9, temperature=0.5, keys=["a", "bc"])
     assert [generation.ids for generation in found] == [(1, 1), (1, 2)]
 
 
 @pytest.mark.parametrize("change", [{"max_tokens": 8}, {"until": "x"}, {"temperature": 0.5, "keys": ["k"]}])
 def test_other_settings_are_other_requests(store, change):
-    scribe = Recorded(Echo(), store)
-    scribe.continue_all([(1,)], max_tokens=9)
-    scribe.continue_all([(1,)], **{"max_tokens": 9, **change})
-    assert len(scribe.model.batches) == 2
+    cached = CachedModel(Echo(), store)
+    cached.generate([(1,)], max_tokens=9)
+    cached.generate([(1,)], **{"max_tokens": 9, **change})
+    assert len(cached.model.batches) == 2
 
 
 def test_what_is_stored_is_not_asked_again(store):
-    scribe = Recorded(Echo(), store, batch_size=2)
-    first = scribe.continue_all(PREFIXES, max_tokens=9)
-    again = Recorded(Echo(), store, batch_size=2)
-    assert again.continue_all(PREFIXES, max_tokens=9) == first
-    assert (again.model.batches, again.counts["tokens_written"]) == ([], 0)
+    cached = CachedModel(Echo(), store, batch_size=2)
+    first = cached.generate(PREFIXES, max_tokens=9)
+    again = CachedModel(Echo(), store, batch_size=2)
+    assert again.generate(PREFIXES, max_tokens=9) == first
+    assert (again.model.batches, again.work.tokens_written) == ([], 0)
 
 
 def test_after_a_crash_the_same_batches_are_met(store):
@@ -84,9 +86,9 @@ def test_after_a_crash_the_same_batches_are_met(store):
             return super().generate(prefixes, **options)
 
     with pytest.raises(KeyboardInterrupt):
-        Recorded(Failing(), store, batch_size=2).continue_all(PREFIXES, max_tokens=9)
-    resumed = Recorded(Echo(), store, batch_size=2)
-    resumed.continue_all(PREFIXES, max_tokens=9)
+        CachedModel(Failing(), store, batch_size=2).generate(PREFIXES, max_tokens=9)
+    resumed = CachedModel(Echo(), store, batch_size=2)
+    resumed.generate(PREFIXES, max_tokens=9)
     assert [[len(prefix) for prefix in batch] for batch in resumed.model.batches] == [[3, 2], [1]]
 
 
@@ -95,21 +97,70 @@ def probes(*lengths):
 
 
 def test_each_probe_is_read_once_and_groups_go_together(store):
-    scribe = Recorded(Echo(), store, cases_at_once=2)
+    cached = CachedModel(Echo(), store, groups_at_once=2)
     told = []
     groups = [probes(1, 2), probes(2, 3), probes(1, 4)]
-    found = scribe.read(groups, on_progress=lambda done, total: told.append((done, total)))
+    found = cached.read_groups(groups, on_progress=lambda done, total: told.append((done, total)))
     assert {len(probe.prefix): reading.nats for probe, reading in found.items()} == {1: -1.0, 2: -2.0, 3: -3.0, 4: -4.0}
-    assert scribe.model.reads == [probes(1, 2, 3), probes(4)]
+    assert cached.model.reads == [probes(1, 2, 3), probes(4)]
     assert told == [(2, 3), (3, 3)]
-    again = Recorded(Echo(), store, cases_at_once=2)
-    assert again.read(groups) == found
+    again = CachedModel(Echo(), store, groups_at_once=2)
+    assert again.read_groups(groups) == found
     assert again.model.reads == []
-    assert again.read([probes(1, 9)])[probes(9)[0]].nats == -9.0
+    assert again.read_groups([probes(1, 9)])[probes(9)[0]].nats == -9.0
     assert again.model.reads == [probes(9)]
 
 
 def test_nothing_wanted_is_nothing_done(store):
-    scribe = Recorded(Echo(), store)
-    assert (scribe.continue_all([], max_tokens=3), scribe.read([]), scribe.read([[]])) == ([], {}, {})
-    assert (scribe.model.batches, scribe.model.reads) == ([], [])
+    cached = CachedModel(Echo(), store)
+    assert (cached.generate([], max_tokens=3), cached.read([]), cached.read_groups([[]])) == ([], [], {})
+    assert (cached.model.batches, cached.model.reads) == ([], [])
+
+
+def test_a_cached_model_is_a_model_and_may_be_cached_again(store):
+    inner = CachedModel(load_scripted("scripted:computes"), batch_size=3)
+    outer = CachedModel(inner, store)
+    assert isinstance(outer, Model)
+    assert (outer.name, outer.fingerprint, outer.vocabulary) == (inner.name, inner.fingerprint, inner.vocabulary)
+    prompt = outer.render("3 + 4 = ?")
+    assert outer.decode(prompt.ids) == "".join(outer.pieces(prompt.ids)) == prompt.text
+    for _ in range(2):
+        outer.generate([prompt.ids], max_tokens=5)
+        outer.read([Probe(prompt.ids, tuple(outer.encode("4")))])
+    assert (inner.work.tokens_written, inner.work.probes_read) == (outer.work.tokens_written, 1)
+
+
+def test_without_a_store_nothing_is_kept_and_the_fingerprint_is_not_asked():
+    class Learning(Echo):
+        @property
+        def fingerprint(self):
+            raise AssertionError("a model in training has a new one at every step")
+
+    cached = CachedModel(Learning(), batch_size=2)
+    assert [generation.ids[0] for generation in cached.generate([(1,), (1, 1), (1,)], max_tokens=9)] == [1, 2, 1]
+    assert cached.read(probes(3, 2, 3)) == [Reading((-3.0,), (True,)), Reading((-2.0,), (True,)), Reading((-3.0,), (True,))]
+    cached.generate([(1,)], max_tokens=9)
+    assert cached.model.batches == [[(1, 1), (1,)], [(1,)]]
+    assert cached.model.reads == [probes(3, 2)]
+
+
+def test_another_scope_is_computed_again(store):
+    first, again = CachedModel(Echo(), store), CachedModel(Echo(), store, scope="again")
+    for cached in (first, again, first, again):
+        cached.generate([(1,)], max_tokens=9)
+        cached.read(probes(1))
+    assert (first.work.probes_read, again.work.probes_read) == (1, 1)
+    assert first.model.batches == again.model.batches == [[(1,)]]
+
+
+def test_what_is_stored_leaves_whole_batches_to_what_is_missing(store):
+    CachedModel(Echo(), store, batch_size=8).generate([(1,) * n for n in (2, 4)], max_tokens=9)
+    cached = CachedModel(Echo(), store, batch_size=2)
+    cached.generate(PREFIXES, max_tokens=9)
+    assert [[len(prefix) for prefix in batch] for batch in cached.model.batches] == [[5, 3], [1]]
+
+
+def test_a_model_that_is_cached_stays_the_same_one():
+    cached = CachedModel(Echo(), batch_size=3)
+    assert as_cached(cached, 5) is cached
+    assert as_cached(Echo(), 5).batch_size == 5

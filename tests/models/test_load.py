@@ -33,7 +33,7 @@ def config(folder, **content):
 def test_scripted_models_need_no_weights():
     model = load_model("scripted:computes?slip=0.1")
     assert isinstance(model, ScriptedModel)
-    assert model.module is None
+    assert model.context_length is None
 
 
 @pytest.mark.parametrize(

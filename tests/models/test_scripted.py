@@ -49,7 +49,7 @@ def steps_of(chain: str) -> list[str]:
 def test_is_a_model():
     model = load_scripted("computes")
     assert isinstance(model, Model)
-    assert model.module is None
+    assert model.context_length is None
     assert model.name == "scripted:computes"
 
 

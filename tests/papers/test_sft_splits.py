@@ -10,6 +10,7 @@ import pytest
 
 from soundness.metrics import FAMILIES
 from soundness.models.base import Model
+from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.papers import sft_splits
 from soundness.papers.base import State, find, overall
@@ -17,7 +18,6 @@ from soundness.papers.sft_splits import ARMS, SCALES, SFT, WholeString, figures,
 from soundness.records import Chain, Generation
 from soundness.scoring.score import Sampling, examine
 from soundness.tasks.base import Task, load_task
-from soundness.training.live import Direct
 
 FORMS = ("info_gain", "infogain_ppl", "infogain_sequence", "info_gain_per_step")
 
@@ -39,7 +39,7 @@ def task() -> Task:
 def read(model: Model, task: Task, chains: list[Chain]) -> dict[str, list[float]]:
     families = [FAMILIES["info_gain"], WholeString()]
     sampling = Sampling(0, 0.0, 1.0, 48, "auto")
-    scores = examine(chains, task, families, Direct(model), role="self", sampling=sampling).scores
+    scores = examine(chains, task, families, CachedModel(model), role="self", sampling=sampling).scores
     return {name: [score.value for score in scores if score.metric == name] for name in FORMS}  # type: ignore[misc]
 
 

@@ -9,7 +9,7 @@ from soundness.chains.sample import sample_chains
 from soundness.errors import ModelError
 from soundness.metrics import FAMILIES
 from soundness.metrics.knowledge import NO_JUDGE
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
 from soundness.records import Problem
@@ -36,11 +36,11 @@ def judged(folder: Path, judge: Callable[[str, str], str], **of_problem: object)
     task = Task("t", (Problem("p", "What?", "4", **of_problem),))  # type: ignore[arg-type]
     writer = ScriptedModel(wrote, name="writer")
     with Store(folder / "store.sqlite") as store:
-        helper = Judge(Recorded(ScriptedModel(judge, name="judge"), store), DOCUMENTS.get("use"))
+        helper = Judge(CachedModel(ScriptedModel(judge, name="judge"), store), DOCUMENTS.get("use"))
         chains = sample_chains(writer, task)
-        scribe = Recorded(writer, store)
+        cached = CachedModel(writer, store)
         return examine(
-            chains, task, [FAMILIES["knowledge"]], scribe, role="self", sampling=Sampling(), helpers=Helpers(judge=helper)
+            chains, task, [FAMILIES["knowledge"]], cached, role="self", sampling=Sampling(), helpers=Helpers(judge=helper)
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain, sample_chains
 from soundness.metrics import choose
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store
 from soundness.records import Generation, Problem
@@ -26,7 +26,7 @@ def look(tmp_path):
         ]
         number = len(list(tmp_path.iterdir()))
         with Store(tmp_path / f"{number}.sqlite") as store:
-            return examine(chains, task, choose(metrics), Recorded(model, store), role=role, sampling=Sampling(), **options)
+            return examine(chains, task, choose(metrics), CachedModel(model, store), role=role, sampling=Sampling(), **options)
 
     return run
 
@@ -167,7 +167,9 @@ def test_the_scorer_may_be_shown_another_prompt(look):
 
 
 def test_no_chains_no_scores(look):
-    with_nothing = examine([], task(), choose(["info_gain"]), Recorded(constant("7"), None), role="self", sampling=Sampling())
+    with_nothing = examine(
+        [], task(), choose(["info_gain"]), CachedModel(constant("7"), None), role="self", sampling=Sampling()
+    )
     assert (with_nothing.scores, with_nothing.readings, with_nothing.cases) == ([], [], [])
 
 
@@ -176,7 +178,7 @@ def test_a_mistake_is_followed_to_its_end_by_a_model_that_computes(tmp_path):
     problems = load_task("chain-sum", limit=6)
     chains = sample_chains(model, problems, max_tokens=200)
     with Store(tmp_path / "store.sqlite") as store:
-        found = examine(chains, problems, choose(["mistake"]), Recorded(model, store), role="self", sampling=Sampling())
+        found = examine(chains, problems, choose(["mistake"]), CachedModel(model, store), role="self", sampling=Sampling())
     for case in found.cases:
         for edit in case.edits["mistake_regenerate"]:
             assert (

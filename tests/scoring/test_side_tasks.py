@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soundness.chains.sample import sample_chains
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
 from soundness.records import Problem, Score
@@ -28,7 +28,7 @@ def test_forward_kl_by_hand(tmp_path: Path) -> None:
     base, tuned = ScriptedModel(says("ab"), name="base"), ScriptedModel(says("ax"), name="tuned")
     chains = sample_chains(base, TASK, writer="base")
     with Store(tmp_path / "store.sqlite") as store:
-        scores = read_forgetting(Recorded(base, store), {"tuned": Recorded(tuned, store)}, chains, "base")
+        scores = read_forgetting(CachedModel(base, store), {"tuned": CachedModel(tuned, store)}, chains, "base")
     ratio = math.log(0.99) - math.log(0.01 / 256)
     found = {(score.writer, score.metric): score.value for score in scores}
     assert found["base", "forward_kl"] == found["base", "forward_kl_chain"] == 0.0
@@ -45,7 +45,7 @@ def test_another_vocabulary_is_missing_and_not_zero(tmp_path: Path) -> None:
     base, tuned = ScriptedModel(says("ab"), name="base"), Other(says("ab"), name="tuned")
     with Store(tmp_path / "store.sqlite") as store:
         chains = sample_chains(base, TASK, writer="base")
-        scores = read_forgetting(Recorded(base, store), {"tuned": Recorded(tuned, store)}, chains, "base")
+        scores = read_forgetting(CachedModel(base, store), {"tuned": CachedModel(tuned, store)}, chains, "base")
     assert [score.reason for score in scores if score.writer == "tuned"] == ["another vocabulary than the base's"] * 2
 
 
@@ -56,7 +56,7 @@ def test_panel_counts_by_task(tmp_path: Path) -> None:
     scores: list[Score] = []
     with Store(tmp_path / "store.sqlite") as store:
         for name, model in (("base", load_scripted("computes")), ("tuned", load_scripted("computes?slip=1"))):
-            scores += ask_panel(Recorded(model, store), panel, name, Sampling())
+            scores += ask_panel(CachedModel(model, store), panel, name, Sampling())
     sums, say = panel_table(scores, panel, "base", ["tuned"], seed=0)
     assert (sums["task"], sums["base_estimate"]["value"], sums["tuned_estimate"]["value"]) == ("sums", 1.0, 0.0)
     assert sums["difference"]["value"] == -1.0 and sums["difference"]["n"] == 4

@@ -79,7 +79,7 @@ class Critic:
 
     def __init__(self, model: Any, says: Callable[[str], str]) -> None:
         self.model, self.says = model, says
-        self.name, self.module = "critic", model.module
+        self.name, self.context_length = "critic", model.context_length
         self.encode, self.decode, self.render = model.encode, model.decode, model.render
 
     def generate(self, prefixes: Any, *, max_tokens: int, until: str | None = None) -> list[Generation]:

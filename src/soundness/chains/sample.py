@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from soundness.answers.grading import _spoken, _statements, grade
 from soundness.chains.steps import SPLITTERS, answer_step, split_steps, step_texts
 from soundness.errors import SettingError, near
-from soundness.models.base import Generate, Model
+from soundness.models.base import Model
+from soundness.models.cached import as_cached
 from soundness.records import Chain, Generation, Problem, Prompt
 
 if TYPE_CHECKING:
@@ -112,7 +113,6 @@ def sample_chains(
     max_tokens: int = 512,
     splitter: str = "auto",
     batch_size: int = 8,
-    generate: Generate | None = None,
     prompts: Mapping[str, Prompt] | None = None,
     writer: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -120,10 +120,10 @@ def sample_chains(
     """Return `samples` chains for each problem of `task`, in task order, samples of one problem side by side.
 
     Prompts are rendered by `model`, or taken from `prompts` (problem id -> prompt) where two models shall see the same one.
-    Batches of `batch_size` go longest prompt first through `generate` (`model.generate` by default); the draw of a chain
-    depends on `seed`, problem id and sample alone. `writer` names the model within the run (its own name by default).
-    `on_progress(chains done, chains in all)` is called once at the start and after each batch. Raises `SettingError` for
-    settings that make no sense.
+    Batches go longest prompt first, `batch_size` prompts at a time where `model` is no `CachedModel` with a batch size of its
+    own; the draw of a chain depends on `seed`, problem id and sample alone. `writer` names the model within the run (its own
+    name by default). `on_progress(chains done, chains in all)` is called once at the start and after each batch. Raises
+    `SettingError` for settings that make no sense.
     """
     check_sampling(samples, temperature, top_p, max_tokens, splitter, batch_size)
     problems = task.problems
@@ -132,35 +132,27 @@ def sample_chains(
     lacking = [problem.id for problem in problems if problem.id not in prompts]
     if lacking:
         raise SettingError(f"each problem needs a prompt, and {len(lacking)} have none, the first of them {lacking[0]!r}")
-    ask = model.generate if generate is None else generate
-    wanted = [(index, sample) for index in range(len(problems)) for sample in range(samples)]
-    lengths = [len(prompts[problem.id].ids) for problem in problems]
-    by_length = sorted(range(len(wanted)), key=lambda place: -lengths[wanted[place][0]])
-
-    made: dict[int, Chain] = {}
+    wanted = [(problem, sample) for problem in problems for sample in range(samples)]
     if on_progress is not None:
         on_progress(0, len(wanted))
-    for start in range(0, len(by_length), batch_size):
-        batch = by_length[start : start + batch_size]
-        asked = [(problems[wanted[place][0]], wanted[place][1]) for place in batch]
-        generations = ask(
-            [prompts[problem.id].ids for problem, _ in asked],
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            keys=[draw_key(seed, problem.id, sample) for problem, sample in asked],
+    generations = as_cached(model, batch_size).generate(
+        [prompts[problem.id].ids for problem, _ in wanted],
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        keys=[draw_key(seed, problem.id, sample) for problem, sample in wanted],
+        on_progress=on_progress,
+    )
+    return [
+        make_chain(
+            model,
+            problem,
+            prompts[problem.id],
+            generation,
+            writer=model.name if writer is None else writer,
+            sample=sample,
+            seed=seed,
+            splitter=splitter,
         )
-        for place, (problem, sample), generation in zip(batch, asked, generations, strict=True):
-            made[place] = make_chain(
-                model,
-                problem,
-                prompts[problem.id],
-                generation,
-                writer=model.name if writer is None else writer,
-                sample=sample,
-                seed=seed,
-                splitter=splitter,
-            )
-        if on_progress is not None:
-            on_progress(len(made), len(wanted))
-    return [made[place] for place in range(len(wanted))]
+        for (problem, sample), generation in zip(wanted, generations, strict=True)
+    ]

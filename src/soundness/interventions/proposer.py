@@ -20,7 +20,7 @@ from difflib import SequenceMatcher
 
 from soundness.answers.numbers import find_numbers
 from soundness.chains.steps import states
-from soundness.models.base import Generate, Model
+from soundness.models.base import Model
 from soundness.records import Problem
 
 __all__ = [
@@ -129,9 +129,7 @@ _REQUEST = (
 _MOST_TOKENS = 256
 
 
-def ask_rewrites(
-    texts: Sequence[str], model: Model, ask: Generate, *, temperature: float = 0.0, seed: int = 0
-) -> dict[str, str | None]:
+def ask_rewrites(texts: Sequence[str], model: Model, *, temperature: float = 0.0, seed: int = 0) -> dict[str, str | None]:
     """Return each distinct text as `model` rewrites it, or None where nothing came back; blanks around a text are kept.
 
     Above temperature 0 the draw depends on `seed` and the text alone.
@@ -141,7 +139,7 @@ def ask_rewrites(
     keys = [f"rewrite/{seed}/{text}" for text in distinct]
     longest = max((len(model.encode(text)) for text in distinct), default=1)
     limit = min(_MOST_TOKENS, 2 * longest + 32)
-    made = ask(prompts, max_tokens=limit, temperature=temperature, keys=keys) if distinct else []
+    made = model.generate(prompts, max_tokens=limit, temperature=temperature, keys=keys) if distinct else []
     found: dict[str, str | None] = {}
     for text, generation in zip(distinct, made, strict=True):
         said = model.decode(generation.ids).strip().strip('"').strip()
@@ -209,7 +207,7 @@ _SMALL_WORDS = frozenset(
 )
 
 
-def ask_mistakes(steps: Sequence[Unspoiled], model: Model, ask: Generate) -> list[Mistaken]:
+def ask_mistakes(steps: Sequence[Unspoiled], model: Model) -> list[Mistaken]:
     """Return each step as `model` spoils it, greedily, or why there is nothing that may stand for a mistake (`no_mistake`).
 
     The first line of the reply counts: a model without a chat template goes on with further examples.
@@ -220,7 +218,7 @@ def ask_mistakes(steps: Sequence[Unspoiled], model: Model, ask: Generate) -> lis
         _SPOIL.format(question=s.question.strip(), before=s.before.strip() or "(none)", text=s.text.strip()) for s in steps
     ]
     longest = max(len(model.encode(step.text)) for step in steps)
-    made = ask([model.render(message).ids for message in messages], max_tokens=min(_MOST_TOKENS, 2 * longest + 32))
+    made = model.generate([model.render(message).ids for message in messages], max_tokens=min(_MOST_TOKENS, 2 * longest + 32))
     found = []
     for step, generation in zip(steps, made, strict=True):
         reply = _LABEL.sub("", model.decode(generation.ids).strip())

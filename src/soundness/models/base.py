@@ -7,27 +7,11 @@ Anything with these can be audited. `soundness.models.scripted` does it without 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from soundness.records import Generation, Probe, Prompt, Reading
 
-__all__ = ["Generate", "Model"]
-
-
-class Generate(Protocol):
-    """Anything that continues prefixes as `Model.generate` does."""
-
-    def __call__(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        keys: Sequence[str] | None = None,
-    ) -> list[Generation]:
-        """Return one continuation per prefix, in order."""
-        ...
+__all__ = ["Model"]
 
 
 @runtime_checkable
@@ -50,8 +34,8 @@ class Model(Protocol):
         ...
 
     @property
-    def module(self) -> Any:
-        """The transformers module underneath, or None where there is none."""
+    def context_length(self) -> int | None:
+        """The most tokens that prompt and continuation may have together, or None where there is no limit."""
         ...
 
     def encode(self, text: str) -> list[int]:

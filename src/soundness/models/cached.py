@@ -1,38 +1,103 @@
 """A model whose every word and reading is kept, so that nothing is computed twice and a killed run goes on where it stopped.
 
-Batches are cut from the whole list of what is wanted, never from what happens to be missing, and each is committed at once. A
-resumed run therefore meets the same batches as an uninterrupted one: numbers that depend on a batch's shape in their last bits
-come out the same.
+Batches are cut from the front of what is missing, sorted, and each is committed at once. A resumed run finds whole batches done
+and the rest in the same order, so it meets the batches that an uninterrupted one meets: numbers that depend on a batch's shape in
+their last bits come out the same.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from soundness.models.base import Model
 from soundness.models.store import GenerationRequest, Store
-from soundness.records import Generation, Probe, Reading
+from soundness.probes.forest import build
+from soundness.records import Generation, Probe, Prompt, Reading
 
-__all__ = ["Recorded"]
+__all__ = ["CachedModel", "Work", "as_cached"]
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Recorded:
-    """`model`, through `store`."""
+class Work:
+    """What was computed, not found."""
 
-    model: Model
-    """Who answers what is not stored yet."""
-    store: Store
-    """What is stored."""
-    batch_size: int = 8
-    """Prefixes continued at once."""
-    cases_at_once: int = 16
-    """Groups of probes read at once: what they share, such as a system prompt, is read once for all of them."""
-    counts: dict[str, int] = field(default_factory=lambda: {"tokens_written": 0, "probes_read": 0})
-    """What was computed now, not found."""
+    tokens_written: int = 0
+    """Tokens that the model wrote."""
+    probes_read: int = 0
+    """Probes that it read."""
+    tokens_read: int = 0
+    """Tokens of the forests that it read, where they are counted."""
+    seconds_writing: float = 0.0
+    """Time spent in the model's `generate`."""
+    seconds_reading: float = 0.0
+    """Time spent in the model's `read`."""
+
+
+class CachedModel:
+    """`model` through `store`; without a store (None), the same batches and the same answers, and nothing is kept.
+
+    `batch_size` prefixes are continued at once, longest first, and `groups_at_once` groups of probes are read at once: what they
+    share, such as a system prompt, is read once for all of them. What is asked under another `scope` is stored apart, so that it
+    is computed again. `count_tokens_read` counts the tokens of the forests that are read, which takes as long as building them.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        store: Store | None = None,
+        *,
+        batch_size: int = 8,
+        groups_at_once: int = 16,
+        scope: str = "",
+        count_tokens_read: bool = False,
+    ) -> None:
+        self.model = model
+        self.store = store
+        self.batch_size = batch_size
+        self.groups_at_once = groups_at_once
+        self.count_tokens_read = count_tokens_read
+        self.work = Work()
+        self._scope = scope
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's fingerprint, the same with and without a store."""
+        return self.model.fingerprint
+
+    @property
+    def vocabulary(self) -> str:
+        """The model's vocabulary."""
+        return self.model.vocabulary
+
+    @property
+    def context_length(self) -> int | None:
+        """The most tokens that the model reads, or None where there is no limit."""
+        return self.model.context_length
+
+    def encode(self, text: str) -> list[int]:
+        """Return the model's ids of a fragment of text."""
+        return self.model.encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`."""
+        return self.model.decode(ids)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Return one string per id whose join is `decode(ids)`."""
+        return self.model.pieces(ids)
+
+    def render(self, message: str) -> Prompt:
+        """Return the model's prompt that asks `message`."""
+        return self.model.render(message)
 
     def generate(
         self,
@@ -43,11 +108,15 @@ class Recorded:
         top_p: float = 1.0,
         keys: Sequence[str] | None = None,
         until: str | None = None,
+        on_progress: Progress | None = None,
     ) -> list[Generation]:
-        """Return one continuation per prefix as `Model.generate` does, all missing ones as one batch."""
+        """Return one continuation per prefix as `Model.generate` does, equal requests made once.
+
+        `on_progress(requests done, requests in all)` is called after each batch, and once where nothing is missing.
+        """
         requests = [
             GenerationRequest(
-                model=self.model.fingerprint,
+                model=self._storage_name,
                 prefix=tuple(prefix),
                 max_tokens=max_tokens,
                 temperature=temperature,
@@ -57,80 +126,74 @@ class Recorded:
             )
             for index, prefix in enumerate(prefixes)
         ]
-        found = self.store.get_generations(requests)
-        lacking = [index for index, generation in enumerate(found) if generation is None]
-        if lacking:
-            made = self.model.generate(
-                [requests[index].prefix for index in lacking],
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                keys=[keys[index] for index in lacking] if keys is not None else None,
-                until=until,
-            )
-            self.store.put_generations(zip([requests[index] for index in lacking], made, strict=True))
-            self.counts["tokens_written"] += sum(len(generation.ids) for generation in made)
-            for index, generation in zip(lacking, made, strict=True):
-                found[index] = generation
-        return [generation for generation in found if generation is not None]
-
-    def continue_all(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        keys: Sequence[str] | None = None,
-        until: str | None = None,
-        on_progress: Progress | None = None,
-    ) -> list[Generation]:
-        """Return one continuation per prefix, longest prefixes first, `batch_size` at a time; equal requests are made once."""
-        wanted = [(tuple(prefix), keys[index] if keys is not None else "") for index, prefix in enumerate(prefixes)]
-        distinct = list(dict.fromkeys(wanted))
-        if len(distinct) < len(wanted):
-            made_once = self.continue_all(
-                [prefix for prefix, _ in distinct],
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                keys=[key for _, key in distinct] if keys is not None else None,
-                until=until,
-                on_progress=on_progress,
-            )
-            by_request = dict(zip(distinct, made_once, strict=True))
-            return [by_request[request] for request in wanted]
-        order = sorted(range(len(prefixes)), key=lambda index: -len(prefixes[index]))
-        made: dict[int, Generation] = {}
-        for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
-            generations = self.generate(
-                [prefixes[index] for index in batch],
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                keys=[keys[index] for index in batch] if keys is not None else None,
-                until=until,
-            )
-            made.update(zip(batch, generations, strict=True))
+        distinct = list(dict.fromkeys(requests))
+        stored = self.store.get_generations(distinct) if self.store is not None else [None] * len(distinct)
+        known = {request: found for request, found in zip(distinct, stored, strict=True) if found is not None}
+        missing = sorted((request for request in distinct if request not in known), key=lambda request: -len(request.prefix))
+        if on_progress is not None and distinct and not missing:
+            on_progress(len(distinct), len(distinct))
+        for start in range(0, len(missing), self.batch_size):
+            batch = missing[start : start + self.batch_size]
+            known.update(zip(batch, self._write(batch, keyed=keys is not None), strict=True))
             if on_progress is not None:
-                on_progress(len(made), len(order))
-        return [made[index] for index in range(len(prefixes))]
+                on_progress(len(known), len(distinct))
+        return [known[request] for request in requests]
 
-    def read(self, groups: Sequence[Sequence[Probe]], *, on_progress: Progress | None = None) -> dict[Probe, Reading]:
+    def _write(self, batch: Sequence[GenerationRequest], *, keyed: bool) -> list[Generation]:
+        """Return the model's continuations of requests that differ in prefix and key alone, and keep them."""
+        begun = time.perf_counter()
+        generations = self.model.generate(
+            [request.prefix for request in batch],
+            max_tokens=batch[0].max_tokens,
+            temperature=batch[0].temperature,
+            top_p=batch[0].top_p,
+            keys=[request.key for request in batch] if keyed else None,
+            until=batch[0].until,
+        )
+        self.work.seconds_writing += time.perf_counter() - begun
+        self.work.tokens_written += sum(len(generation.ids) for generation in generations)
+        if self.store is not None:
+            self.store.put_generations(zip(batch, generations, strict=True))
+        return generations
+
+    def read(self, probes: Sequence[Probe]) -> list[Reading]:
+        """Return what the model believes of each probe, in the order asked, each distinct probe read once."""
+        readings = self.read_groups([probes])
+        return [readings[probe] for probe in probes]
+
+    def read_groups(self, groups: Sequence[Sequence[Probe]], *, on_progress: Progress | None = None) -> dict[Probe, Reading]:
         """Return what the model believes of every probe in `groups` (one group per chain), each distinct probe read once."""
         readings: dict[Probe, Reading] = {}
-        for start in range(0, len(groups), self.cases_at_once):
-            batch = groups[start : start + self.cases_at_once]
+        for start in range(0, len(groups), self.groups_at_once):
+            batch = groups[start : start + self.groups_at_once]
             wanted = list(dict.fromkeys(probe for group in batch for probe in group if probe not in readings))
-            found = self.store.get_readings(self.model.fingerprint, wanted)
-            lacking = [probe for probe, reading in zip(wanted, found, strict=True) if reading is None]
-            made = self.model.read(lacking) if lacking else []
-            if lacking:
-                self.store.put_readings(self.model.fingerprint, lacking, made)
-                self.counts["probes_read"] += len(lacking)
-            readings.update((probe, reading) for probe, reading in zip(wanted, found, strict=True) if reading is not None)
-            readings.update(zip(lacking, made, strict=True))
+            stored = self.store.get_readings(self._storage_name, wanted) if self.store is not None else [None] * len(wanted)
+            readings.update((probe, found) for probe, found in zip(wanted, stored, strict=True) if found is not None)
+            missing = [probe for probe in wanted if probe not in readings]
+            if missing:
+                readings.update(zip(missing, self._read(missing), strict=True))
             if on_progress is not None:
-                on_progress(min(start + self.cases_at_once, len(groups)), len(groups))
+                on_progress(min(start + self.groups_at_once, len(groups)), len(groups))
         return readings
+
+    def _read(self, probes: Sequence[Probe]) -> list[Reading]:
+        begun = time.perf_counter()
+        readings = self.model.read(probes)
+        self.work.seconds_reading += time.perf_counter() - begun
+        self.work.probes_read += len(probes)
+        if self.count_tokens_read:
+            self.work.tokens_read += build([p if p.prefix else replace(p, prefix=(0,)) for p in probes]).num_tokens
+        if self.store is not None:
+            self.store.put_readings(self._storage_name, probes, readings)
+        return readings
+
+    @property
+    def _storage_name(self) -> str:
+        if self.store is None:
+            return ""  # the fingerprint of a model in training changes with every step, and takes a pass over its weights
+        return f"{self.model.fingerprint}/{self._scope}" if self._scope else self.model.fingerprint
+
+
+def as_cached(model: Model, batch_size: int = 8) -> CachedModel:
+    """Return `model` itself where it is a `CachedModel`, else one over it that keeps nothing."""
+    return model if isinstance(model, CachedModel) else CachedModel(model, batch_size=batch_size)

@@ -37,7 +37,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
 
 from soundness.errors import ModelError, near
 from soundness.records import Finish, Generation, Probe, Prompt, Reading
@@ -107,8 +106,8 @@ class ScriptedModel:
         return _digest("vocabulary", str(NUM_TOKENS), VERSION)
 
     @property
-    def module(self) -> Any:
-        """None: there is no network underneath."""
+    def context_length(self) -> None:
+        """None: a behaviour reads texts of any length."""
         return None
 
     def encode(self, text: str) -> list[int]:

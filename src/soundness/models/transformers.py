@@ -302,6 +302,13 @@ class TransformersModel:
             log.warning(note)
         return model
 
+    @cached_property
+    def context_length(self) -> int | None:
+        """The number of positions that the model was made for, or None where its configuration names none."""
+        config = self._shared.base.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None)
+        return positions if isinstance(positions, int) and positions > 0 else None
+
     @property
     def module(self) -> Any:
         """The transformers (or PEFT) module, with this model's adapter switched on and all others off."""

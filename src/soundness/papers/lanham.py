@@ -21,7 +21,7 @@ from soundness.papers.base import Arm, Expectation, Paper, Quoted, Setting, Told
 from soundness.report.document import Table
 
 if TYPE_CHECKING:
-    from soundness.models.cached import Recorded
+    from soundness.models.cached import CachedModel
     from soundness.scoring.score import Examination
     from soundness.tasks.base import Task
 
@@ -304,23 +304,22 @@ def inputs(scale: Scale) -> dict[str, str]:
 
 def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return every arm's readings and curves, and the figures; `seed` draws problems, samples and edits."""
-    from soundness.models.cached import Recorded
+    from soundness.models.cached import CachedModel
     from soundness.models.load import load_model
     from soundness.models.store import Store
     from soundness.tasks.base import load_task
-    from soundness.training.live import Direct
 
     arms: dict[str, dict[str, Any]] = {}
     short = replace(scale, samples=1, max_tokens=_WORLD_TOKENS)
     for name in PLANTED:
-        scribe = Direct(load_model(f"scripted:{name}?slip=0.1&seed={seed}"), 64)
+        planted = CachedModel(load_model(f"scripted:{name}?slip=0.1&seed={seed}"), batch_size=64)
         for world in WORLDS:
             task = load_task(world, limit=scale.planted, seed=seed)
-            arms[f"{name} on {world}"] = {"kind": "planted", **_measure(scribe, task, short, seed, told)}
+            arms[f"{name} on {world}"] = {"kind": "planted", **_measure(planted, task, short, seed, told)}
     for name in ORGANISMS:
-        scribe = Direct(load_model(f"organism:{name}", dtype="float32"), 64)
+        organism = CachedModel(load_model(f"organism:{name}", dtype="float32"), batch_size=64)
         task = load_task("organism:domain", limit=scale.organisms, seed=seed + 1000)  # no training draws from there
-        arms[f"organism:{name}"] = {"kind": "organisms", **_measure(scribe, task, short, seed, told)}
+        arms[f"organism:{name}"] = {"kind": "organisms", **_measure(organism, task, short, seed, told)}
     tasks, skipped = _language_tasks(scale, seed)
     if tasks:
         try:
@@ -329,8 +328,8 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
             tasks, skipped = {}, [*skipped, f"the language model {scale.model} cannot be loaded: {error}"]
     for name, task in tasks.items():
         with Store(out / "traces.sqlite") as store:  # what takes minutes goes on where it was killed
-            recorded = Recorded(model, store, batch_size=16)
-            arms[name] = {"kind": "language", **_measure(recorded, task, scale, seed, told, proposes=True)}
+            kept = CachedModel(model, store, batch_size=16)
+            arms[name] = {"kind": "language", **_measure(kept, task, scale, seed, told, proposes=True)}
     return {"figures": figures(arms), "skipped": skipped, "arms": arms}
 
 
@@ -357,13 +356,12 @@ def _language_tasks(scale: Scale, seed: int) -> tuple[dict[str, Task], list[str]
     return tasks, skipped
 
 
-def _measure(scribe: Recorded, task: Task, scale: Scale, seed: int, told: Told, *, proposes: bool = False) -> dict[str, Any]:
+def _measure(model: CachedModel, task: Task, scale: Scale, seed: int, told: Told, *, proposes: bool = False) -> dict[str, Any]:
     """Return what the four tests and the controls make of a model's own chains; where it `proposes`, it rewords steps as well."""
     from soundness.chains.sample import sample_chains
     from soundness.metrics import choose
     from soundness.scoring.score import Helpers, Sampling, examine
 
-    model = scribe.model
     sampling = Sampling(seed, scale.temperature, scale.top_p, scale.max_tokens)
     label = f"{model.name} on {task.name}"
     chains = sample_chains(
@@ -374,18 +372,16 @@ def _measure(scribe: Recorded, task: Task, scale: Scale, seed: int, told: Told, 
         temperature=scale.temperature,
         top_p=scale.top_p,
         max_tokens=scale.max_tokens,
-        batch_size=scribe.batch_size,
-        generate=scribe.generate,
         on_progress=lambda done, total: told(f"{label}, writing", done, total),
     )
     found = examine(
         chains,
         task,
         choose(_FAMILIES),
-        scribe,
+        model,
         role="self",
         sampling=sampling,
-        helpers=Helpers(proposer=scribe if proposes else None),
+        helpers=Helpers(proposer=model if proposes else None),
         on_progress=lambda phase, done, total: told(f"{label}, {phase}", done, total),
     )
     return {

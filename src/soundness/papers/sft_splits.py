@@ -390,12 +390,17 @@ def _read(
     model: Model, task: Task, chains: Sequence[Chain], families: Sequence[Any], max_tokens: int
 ) -> dict[str, float | None]:
     """Return the mean over problems of every kept metric that `families` have, None where no chain had a value."""
+    from soundness.models.cached import CachedModel
     from soundness.scoring.score import Sampling, examine
     from soundness.statistics.paired import by_problem
-    from soundness.training.live import Direct
 
     scores = examine(
-        chains, task, families, Direct(model, _BATCH), role="self", sampling=Sampling(0, 0.0, 1.0, max_tokens, "auto")
+        chains,
+        task,
+        families,
+        CachedModel(model, batch_size=_BATCH),
+        role="self",
+        sampling=Sampling(0, 0.0, 1.0, max_tokens, "auto"),
     ).scores
     found: dict[str, float | None] = {}
     for name in _KEPT:

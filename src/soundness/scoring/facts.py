@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from soundness.errors import ModelError, SoundnessError
 from soundness.metrics.case import Case
 from soundness.metrics.judgement import Judgement
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.records import Problem
 from soundness.tasks.retrieval import Documents
 from soundness.tasks.worlds import lookup
@@ -36,7 +36,7 @@ _PASSAGES = 3
 class Judge:
     """A model that judges, with the documents it may look into."""
 
-    model: Recorded | None = None
+    model: CachedModel | None = None
     """Who judges; None leaves the exact worlds alone to be judged."""
     documents: Documents | None = None
     """Where facts are looked up, or None."""
@@ -109,16 +109,15 @@ def _evidence(text: str, problem: Problem, judge: Judge) -> tuple[str, ...]:
 
 
 def _ask(
-    asked: Sequence[tuple[str, tuple[str, ...]]], judge: Recorded, on_progress: Callable[[int, int], None] | None
+    asked: Sequence[tuple[str, tuple[str, ...]]], model: CachedModel, on_progress: Callable[[int, int], None] | None
 ) -> dict[tuple[str, tuple[str, ...]], str]:
     """Return the judge's reply to each (statement, evidence)."""
-    model = judge.model
     prompts = [
         model.render(_PROMPT.format(evidence="\n".join(f"- {one}" for one in evidence), statement=text)).ids
         for text, evidence in asked
     ]
     try:
-        made = judge.continue_all(prompts, max_tokens=_MOST_TOKENS, on_progress=on_progress)
+        made = model.generate(prompts, max_tokens=_MOST_TOKENS, on_progress=on_progress)
     except SoundnessError as error:
         raise ModelError(
             f"the judge {model.name} failed: {error}; what was judged before is kept, run the command again"

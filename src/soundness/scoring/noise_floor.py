@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
 
 from soundness.chains.sample import sample_chains
 from soundness.metrics.base import Family
-from soundness.models.base import Model
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.records import Chain, Estimate, Score
 from soundness.scoring.score import Helpers, Sampling, examine
 from soundness.statistics.noise import floor_between, floor_of_halves
@@ -32,22 +30,8 @@ NUM_REREAD = 24
 Progress = Callable[[str, int, int], None]
 
 
-class _Again:
-    """A model whose repeated work is stored apart from its first."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{self._model.fingerprint}/again"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-
 def measure_floor(
-    base: Recorded,
+    base: CachedModel,
     task: Task,
     families: Sequence[Family],
     chains: Sequence[Chain],
@@ -68,34 +52,33 @@ def measure_floor(
 
     if sampling.temperature > 0:
         other = replace(sampling, seed=derive_seed(sampling.seed, "noise floor") % 2**31)
-        again = sample_chains(
-            base.model,
+        resampled = sample_chains(
+            base,
             task,
             seed=other.seed,
             temperature=other.temperature,
             top_p=other.top_p,
             max_tokens=other.max_tokens,
             splitter=other.splitter,
-            batch_size=base.batch_size,
-            generate=base.generate,
             prompts={chain.problem_id: chain.prompt for chain in chains},
             writer=chains[0].model,
         )
-        second = examine(again, task, families, base, role="self", sampling=other, on_progress=told).scores
+        second = examine(resampled, task, families, base, role="self", sampling=other, on_progress=told).scores
         return floor_between(scores, second, seed=sampling.seed), "the base sampled again with another seed"
 
     few = chains[:NUM_REREAD]
-    reader = Recorded(
-        cast(Model, _Again(base.model)),
+    again = CachedModel(
+        base.model,
         base.store,
         batch_size=1 if base.batch_size > 1 else 2,
-        cases_at_once=1 if base.cases_at_once > 1 else 2,
+        groups_at_once=1 if base.groups_at_once > 1 else 2,
+        scope="again",
     )
     # Writing tails anew, one at a time, would cost more than the audit itself.
     unwritten = Helpers(rewrites=False)
     # Both over the same few: which chain is exchanged for which depends on who is there.
     first, second = (
-        examine(few, task, families, scribe, role="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
-        for scribe in (base, reader)
+        examine(few, task, families, reader, role="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
+        for reader in (base, again)
     )
     return floor_between(first, second, seed=sampling.seed), f"{len(few)} of the base's chains read again in other batches"

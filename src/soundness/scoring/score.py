@@ -17,7 +17,7 @@ from soundness.metrics.base import Family, OverSamples
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.models.base import Model
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.probes.forest import build
 from soundness.records import LETTERS, Chain, Edit, Generation, Probe, Problem, Prompt, Reading, Score
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
@@ -89,7 +89,7 @@ class Sampling:
 class Helpers:
     """Models beside those compared."""
 
-    proposer: Recorded | None = None
+    proposer: CachedModel | None = None
     """Says steps in other words where no rule does, and writes mistakes."""
     judge: Judge | None = None
     """Judges whether steps state true facts."""
@@ -112,7 +112,7 @@ def examine(
     chains: Sequence[Chain],
     task: Task,
     families: Sequence[Family],
-    scorer: Recorded,
+    scorer: CachedModel,
     *,
     role: str,
     sampling: Sampling,
@@ -135,7 +135,9 @@ def examine(
     told = on_progress or (lambda phase, done, total: None)
     cases = _cases(chains, task, families, scorer, role, sampling, same_vocabulary, prompts, helpers or Helpers(), told)
     asked = [list(_probes(case, families)) for case in cases]
-    readings = scorer.read([[probe for _, probe in group] for group in asked], on_progress=lambda d, n: told("reading", d, n))
+    readings = scorer.read_groups(
+        [[probe for _, probe in group] for group in asked], on_progress=lambda d, n: told("reading", d, n)
+    )
     scores = [score for case in cases for score in _scores(case, families, role, readings)]
     scores += _over_samples(cases, families)
     rows = [_row(case, name, probe, readings[probe]) for case, group in zip(cases, asked, strict=True) for name, probe in group]
@@ -153,7 +155,7 @@ def _cases(
     chains: Sequence[Chain],
     task: Task,
     families: Sequence[Family],
-    scorer: Recorded,
+    scorer: CachedModel,
     role: str,
     sampling: Sampling,
     same_vocabulary: bool,
@@ -162,19 +164,18 @@ def _cases(
     told: Callable[[str, int, int], None],
 ) -> list[Case]:
     """Return one case per chain, in order: body, prompts, answers and edits in the scorer's vocabulary."""
-    model = scorer.model
     problems = [task.by_id[chain.problem_id] for chain in chains]
     bodies = [
-        body_of(chain, problem, model, own_ids=same_vocabulary, splitter=sampling.splitter)
+        body_of(chain, problem, scorer, own_ids=same_vocabulary, splitter=sampling.splitter)
         for chain, problem in zip(chains, problems, strict=True)
     ]
     shown = [
         prompts[chain.problem_id].ids
         if prompts is not None
-        else (chain.prompt.ids if same_vocabulary else model.render(task.message(problem)).ids)
+        else (chain.prompt.ids if same_vocabulary else scorer.render(task.message(problem)).ids)
         for chain, problem in zip(chains, problems, strict=True)
     ]
-    cue = tuple(model.encode(task.cue))
+    cue = tuple(scorer.encode(task.cue))
     cases = [
         Case(
             problem=problem,
@@ -183,9 +184,9 @@ def _cases(
             body=body,
             prompt_ids=prompt,
             cue_ids=cue,
-            gold=_belief(problem, problem.answer if problem.answer is not None else chain.answer, task, model),
-            own=_belief(problem, LETTERS[0], task, model) if problem.choices else None,
-            stated=_belief(problem, chain.answer, task, model),
+            gold=_belief(problem, problem.answer if problem.answer is not None else chain.answer, task, scorer),
+            own=_belief(problem, LETTERS[0], task, scorer) if problem.choices else None,
+            stated=_belief(problem, chain.answer, task, scorer),
         )
         for chain, problem, body, prompt in zip(chains, problems, bodies, shown, strict=True)
     ]
@@ -210,7 +211,7 @@ def _belief(problem: Problem, answer: str | None, task: Task, model: Model) -> B
 
 
 def _ask(
-    cases: list[Case], task: Task, scorer: Recorded, told: Callable[[str, int, int], None], *, without: bool
+    cases: list[Case], task: Task, scorer: CachedModel, told: Callable[[str, int, int], None], *, without: bool
 ) -> list[Case]:
     """Return the cases with the open answers that the scorer gives when the cue asks, after the body and, if asked, without it."""
     open_cases = [index for index, case in enumerate(cases) if case.problem.choices is None]
@@ -218,13 +219,13 @@ def _ask(
     if without:
         asked += [(index, "without") for index in open_cases]
     prefixes = [cases[i].after(cases[i].body.chain.ids if which == "with" else ()) for i, which in asked]
-    given = scorer.continue_all(
+    given = scorer.generate(
         prefixes, max_tokens=_ANSWER_TOKENS, until=task.terminator, on_progress=lambda d, n: told("asking", d, n)
     )
     forced: dict[int, dict[str, str | None]] = {index: {} for index in open_cases}
     own: dict[int, Belief] = {}
     for (index, which), generation in zip(asked, given, strict=True):
-        answer = _answer(generation, task, scorer.model)
+        answer = _answer(generation, task, scorer)
         forced[index][which] = answer
         if which == "with" and answer is not None:
             own[index] = Belief(generation.ids)
@@ -246,7 +247,7 @@ def _answer(generation: Generation, task: Task, model: Model) -> str | None:
 def _edit(
     cases: list[Case],
     families: Sequence[Family],
-    scorer: Recorded,
+    scorer: CachedModel,
     sampling: Sampling,
     helpers: Helpers,
     told: Callable[[str, int, int], None],
@@ -257,7 +258,6 @@ def _edit(
         kinds = [kind for kind in kinds if kind not in REGENERATED]
     if not kinds:
         return cases
-    model = scorer.model
     fit = [case for case in cases if not case.unfit]
     answers = {case.problem.id: case.problem.answer for case in cases}
     donor = donors([case.body.chain for case in fit], seed=sampling.seed, answers=answers)
@@ -278,7 +278,14 @@ def _edit(
             {kind: (NoEdit(kind, case.unfit),) for kind in kinds}
             if case.unfit
             else edit_body(
-                body, case.body.pieces, swapped, model.encode, model.decode, seed=sampling.seed, kinds=kinds, supplies=supplies
+                body,
+                case.body.pieces,
+                swapped,
+                scorer.encode,
+                scorer.decode,
+                seed=sampling.seed,
+                kinds=kinds,
+                supplies=supplies,
             )
         )
         edited.append(replace(case, edits=made))
@@ -289,7 +296,7 @@ def _edit(
 
 
 def _rewrites(
-    cases: Sequence[Case], proposer: Recorded | None, sampling: Sampling
+    cases: Sequence[Case], proposer: CachedModel | None, sampling: Sampling
 ) -> dict[tuple[str, int], dict[str, list[str | None]]]:
     """Return, by problem and sample, each step in other words by two operators, None where nothing acceptable was found.
 
@@ -299,9 +306,7 @@ def _rewrites(
     if proposer is not None:
         for operator, temperature in (("sentence", 0.0), ("words", _REWRITE_TEMPERATURE)):
             unruled = [text for case in cases for text in case.body.chain.step_texts if RULES[operator](text) is None]
-            proposed[operator] = ask_rewrites(
-                unruled, proposer.model, proposer.continue_all, temperature=temperature, seed=sampling.seed
-            )
+            proposed[operator] = ask_rewrites(unruled, proposer, temperature=temperature, seed=sampling.seed)
     found: dict[tuple[str, int], dict[str, list[str | None]]] = {}
     for case in cases:
         body = case.body.chain
@@ -316,7 +321,7 @@ def _rewrites(
     return found
 
 
-def _mistakes(cases: Sequence[Case], proposer: Recorded, sampling: Sampling) -> dict[tuple[str, int], dict[int, Mistaken]]:
+def _mistakes(cases: Sequence[Case], proposer: CachedModel, sampling: Sampling) -> dict[tuple[str, int], dict[int, Mistaken]]:
     """Return, by problem and sample, what the proposer made of the few steps that it was to spoil."""
     asked = [
         (case, step) for case in cases for step in steps_to_spoil(case.body.chain, case.problem.choices, seed=sampling.seed)
@@ -325,7 +330,7 @@ def _mistakes(cases: Sequence[Case], proposer: Recorded, sampling: Sampling) -> 
     for case, step in asked:
         texts, problem = case.body.chain.step_texts, case.problem
         wanted.append(Unspoiled(problem.question, "".join(texts[:step]), texts[step], case.chain.answer, problem.choices))
-    made = ask_mistakes(wanted, proposer.model, proposer.continue_all)
+    made = ask_mistakes(wanted, proposer)
     found: dict[tuple[str, int], dict[int, Mistaken]] = {}
     for (case, step), mistaken in zip(asked, made, strict=True):
         found.setdefault((case.chain.problem_id, case.chain.sample), {})[step] = mistaken
@@ -333,7 +338,7 @@ def _mistakes(cases: Sequence[Case], proposer: Recorded, sampling: Sampling) -> 
 
 
 def _regenerate(
-    cases: list[Case], kind: str, scorer: Recorded, sampling: Sampling, told: Callable[[str, int, int], None]
+    cases: list[Case], kind: str, scorer: CachedModel, sampling: Sampling, told: Callable[[str, int, int], None]
 ) -> list[Case]:
     """Return the cases with the tails behind their edits of `kind` written anew by the scorer."""
     if "intact" in kind and sampling.temperature == 0:
@@ -350,7 +355,7 @@ def _regenerate(
         ]
     wanted = [(i, j, e) for i, case in enumerate(cases) for j, e in enumerate(case.edits[kind]) if isinstance(e, Edit)]
     heads = [(*cases[i].body.head, *edit.ids) for i, _, edit in wanted]
-    tails = scorer.continue_all(
+    tails = scorer.generate(
         [(*cases[i].prompt_ids, *head) for (i, _, _), head in zip(wanted, heads, strict=True)],
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
@@ -365,7 +370,7 @@ def _regenerate(
             made[i, j] = NoEdit(kind, "the rewritten chain was cut off")
             continue
         whole = make_chain(
-            scorer.model,
+            scorer,
             case.problem,
             case.chain.prompt,
             Generation((*head, *tail.ids), "stop"),
@@ -374,8 +379,8 @@ def _regenerate(
             seed=sampling.seed,
             splitter=sampling.splitter,
         )
-        body: Body = body_of(whole, case.problem, scorer.model, splitter=sampling.splitter)
-        made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + scorer.model.decode(tail.ids))
+        body: Body = body_of(whole, case.problem, scorer, splitter=sampling.splitter)
+        made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + scorer.decode(tail.ids))
     return [
         replace(case, edits={**case.edits, kind: tuple(made.get((i, j), e) for j, e in enumerate(case.edits[kind]))})
         for i, case in enumerate(cases)

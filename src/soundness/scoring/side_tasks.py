@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from soundness.chains.sample import sample_chains
 from soundness.metrics.formats import FORMATS, as_choice, ask, grade_format
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.records import Chain, Outcome, Probe, Prompt, Score
 from soundness.scoring.score import Sampling
 from soundness.statistics.paired import by_problem, compare, derive_seed
@@ -23,9 +23,8 @@ NO_OPTIONS = "no other answers to choose among"
 NOT_DRAWN = "the chain has no tokens"
 
 
-def ask_formats(scribe: Recorded, task: Task, name: str, sampling: Sampling, told: Told | None = None) -> list[Score]:
-    """Return, for each problem and format, whether the greedy reply of `scribe` has the form and is right."""
-    model = scribe.model
+def ask_formats(model: CachedModel, task: Task, name: str, sampling: Sampling, told: Told | None = None) -> list[Score]:
+    """Return, for each problem and format, whether the greedy reply of `model` has the form and is right."""
     answers = sorted({problem.answer for problem in task.problems if problem.answer is not None and problem.choices is None})
     wanted = []
     for problem in task.problems:
@@ -36,7 +35,7 @@ def ask_formats(scribe: Recorded, task: Task, name: str, sampling: Sampling, tol
                 # Without the template, the prompt is the question and a line's end.
                 ids = tuple(model.encode(f"{message}\n")) if form == "bare" else model.render(message).ids
                 wanted.append((problem, form, choice, ids))
-    replies = scribe.continue_all(
+    replies = model.generate(
         [ids for *_, ids in wanted],
         max_tokens=sampling.max_tokens,
         on_progress=_named(told, f"other formats {name}"),
@@ -72,8 +71,8 @@ def _score(metric: str, problem_id: str, writer: str, value: float | None, reaso
 
 
 def read_forgetting(
-    base: Recorded,
-    tuned: Mapping[str, Recorded],
+    base: CachedModel,
+    tuned: Mapping[str, CachedModel],
     chains: Sequence[Chain],
     base_name: str,
     told: Told | None = None,
@@ -84,12 +83,12 @@ def read_forgetting(
     """
     probes = [Probe(chain.prompt.ids, chain.ids) if chain.ids else None for chain in chains]
     groups = [[probe] for probe in probes if probe is not None]
-    own = base.read(groups)
+    own = base.read_groups(groups)
     scores: list[Score] = []
     for name, reader in ((base_name, base), *tuned.items()):
-        same = reader.model.vocabulary == base.model.vocabulary
+        same = reader.vocabulary == base.vocabulary
         progress = _named(told, f"reading the base's chains by {name}")
-        found = own if reader is base else reader.read(groups, on_progress=progress) if same else {}
+        found = own if reader is base else reader.read_groups(groups, on_progress=progress) if same else {}
         for chain, probe in zip(chains, probes, strict=True):
             why = "another vocabulary than the base's" if not same else NOT_DRAWN
             total = own[probe].nats - found[probe].nats if probe is not None and same else None
@@ -101,27 +100,25 @@ def read_forgetting(
 
 
 def ask_panel(
-    scribe: Recorded,
+    model: CachedModel,
     panel: Sequence[PanelTask],
     name: str,
     sampling: Sampling,
     told: Told | None = None,
     prompts: Callable[[Task], Mapping[str, Prompt]] | None = None,
 ) -> list[Score]:
-    """Return, for each problem of the panel, whether the greedy chain of `scribe` solves it; ids are TASK/ID.
+    """Return, for each problem of the panel, whether the greedy chain of `model` solves it; ids are TASK/ID.
 
     `prompts` renders a task where two models shall see the same prompts.
     """
     scores = []
     for one in panel:
         chains = sample_chains(
-            scribe.model,
+            model,
             one.task,
             seed=sampling.seed,
             max_tokens=sampling.max_tokens,
             splitter=sampling.splitter,
-            batch_size=scribe.batch_size,
-            generate=scribe.generate,
             prompts=None if prompts is None else prompts(one.task),
             writer=name,
             on_progress=_named(told, f"panel {one.name}: {name}"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 from soundness.auditing import Progress, audit
 from soundness.metrics.base import Family
 from soundness.metrics.case import Case
-from soundness.models.base import Model
+from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
-from soundness.probes.forest import build
-from soundness.records import Generation, Probe, Prompt, Reading
+from soundness.records import Probe
 from soundness.scoring.score import family_tokens
 from soundness.tasks.base import Task
 
@@ -59,35 +57,6 @@ class Cost:
         return sum(part.seconds for part in self.parts)
 
 
-class _Metered:
-    """A model that counts what it writes and reads, and how long that takes."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.written = self.read_tokens = 0
-        self.writing = self.reading = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
-
-    def render(self, message: str) -> Prompt:
-        return self.model.render(message)
-
-    def generate(self, prefixes: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
-        start = time.perf_counter()
-        made = self.model.generate(prefixes, **options)
-        self.writing += time.perf_counter() - start
-        self.written += sum(len(generation.ids) for generation in made)
-        return made
-
-    def read(self, probes: Sequence[Probe]) -> list[Reading]:
-        start = time.perf_counter()
-        found = self.model.read(probes)
-        self.reading += time.perf_counter() - start
-        self.read_tokens += build([p if p.prefix else replace(p, prefix=(0,)) for p in probes]).num_tokens
-        return found
-
-
 def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: Progress | None = None, **options: Any) -> Cost:
     """Return what `soundness.auditing` with the same arguments would write and read, and the time this machine needs for it.
 
@@ -97,9 +66,12 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
     loading = {
         name: options[name] for name in ("dtype", "device", "reader", "trust_remote_code", "allow_pickle") if name in options
     }
-    models = [_Metered(load_model(spec, **loading)) for spec in (base, *tuned)]
+    models = [
+        CachedModel(load_model(spec, **loading), batch_size=options.get("batch_size", 8), count_tokens_read=True)
+        for spec in (base, *tuned)
+    ]
     for model in models:  # the first pass of a process pays for memory and kernels
-        model.model.read([Probe(tuple(model.model.render("warm up").ids), tuple(model.model.encode(" now")))])
+        model.model.read([Probe(model.render("warm up").ids, tuple(model.encode(" now")))])
     read: dict[str, float] = {}
 
     def count(reader: str, cases: Sequence[Case], families: Sequence[Family]) -> None:
@@ -119,8 +91,9 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
     scale = len(task.problems) / len(few.problems)
     parts = []
     for model in models:
-        if model.written:
-            parts.append(Part(f"{model.name} writes", model.written * scale, model.written / model.writing))
-        if model.read_tokens:
-            parts.append(Part(f"{model.name} reads", model.read_tokens * scale, model.read_tokens / model.reading))
+        work = model.work
+        if work.tokens_written:
+            parts.append(Part(f"{model.name} writes", work.tokens_written * scale, work.tokens_written / work.seconds_writing))
+        if work.tokens_read:
+            parts.append(Part(f"{model.name} reads", work.tokens_read * scale, work.tokens_read / work.seconds_reading))
     return Cost(tuple(parts), len(few.problems), {name: tokens * scale for name, tokens in read.items()})

@@ -11,9 +11,8 @@ from typing import Any
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.errors import SoundnessError
 from soundness.metrics import choose
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
-from soundness.models.store import Store
 from soundness.scoring.score import Sampling, examine
 from soundness.studies.validation import auroc_interval
 
@@ -76,41 +75,38 @@ def _one_file(
         imported = load_traces(rows, None)
         task = trace_task(imported, path.stem)
         chains = to_chains(imported, model, task, splitter="auto")
-        with Store(Path(folder) / "store.sqlite") as store:
-            scribe = Recorded(model, store)
-            found = examine(
-                chains,
-                task,
-                choose(["early_answering"]),
-                scribe,
-                role="base",
-                sampling=Sampling(seed),
-                on_progress=lambda what, done, total: told(f"{what} {path.stem}", done, total),
-            )
-            cases = found.cases
-            groups: dict[str, list[tuple[list[float], list[float]]]] = {"gain": [], "length": [], "position": []}
-            wrong = steps = 0
-            ladders = scribe.read(
-                [[p for _, ps in case.ladder(case.gold) for p in ps] if case.gold and not case.unfit else [] for case in cases],
-                on_progress=lambda done, total: told(f"steps of {path.stem}", done, total),
-            )
-            for case in cases:
-                if case.gold is None or case.unfit or case.chain.problem_id not in marks:
-                    continue
-                nats = [case.gold.nats(case.after_steps(i), ladders.__getitem__) for i in range(case.body.num_steps + 1)]
-                mark = marks[case.chain.problem_id]
-                last = case.body.num_steps if mark is None else min(int(mark) + 1, case.body.num_steps)
-                values = {
-                    "gain": [nats[i] - nats[i + 1] for i in range(last)],
-                    "length": [float(len(case.body.chain.step_texts[i])) for i in range(last)],
-                    "position": [float(i) for i in range(last)],
-                }
-                ups = {int(mark)} if mark is not None and int(mark) < case.body.num_steps else set()
-                wrong, steps = wrong + len(ups), steps + last
-                for name, row in values.items():
-                    groups[name].append(
-                        ([v for i, v in enumerate(row) if i in ups], [v for i, v in enumerate(row) if i not in ups])
-                    )
+    reader = CachedModel(model)
+    found = examine(
+        chains,
+        task,
+        choose(["early_answering"]),
+        reader,
+        role="base",
+        sampling=Sampling(seed),
+        on_progress=lambda what, done, total: told(f"{what} {path.stem}", done, total),
+    )
+    cases = found.cases
+    groups: dict[str, list[tuple[list[float], list[float]]]] = {"gain": [], "length": [], "position": []}
+    wrong = steps = 0
+    ladders = reader.read_groups(
+        [[p for _, ps in case.ladder(case.gold) for p in ps] if case.gold and not case.unfit else [] for case in cases],
+        on_progress=lambda done, total: told(f"steps of {path.stem}", done, total),
+    )
+    for case in cases:
+        if case.gold is None or case.unfit or case.chain.problem_id not in marks:
+            continue
+        nats = [case.gold.nats(case.after_steps(i), ladders.__getitem__) for i in range(case.body.num_steps + 1)]
+        mark = marks[case.chain.problem_id]
+        last = case.body.num_steps if mark is None else min(int(mark) + 1, case.body.num_steps)
+        values = {
+            "gain": [nats[i] - nats[i + 1] for i in range(last)],
+            "length": [float(len(case.body.chain.step_texts[i])) for i in range(last)],
+            "position": [float(i) for i in range(last)],
+        }
+        ups = {int(mark)} if mark is not None and int(mark) < case.body.num_steps else set()
+        wrong, steps = wrong + len(ups), steps + last
+        for name, row in values.items():
+            groups[name].append(([v for i, v in enumerate(row) if i in ups], [v for i, v in enumerate(row) if i not in ups]))
     results: dict[str, Any] = {"towards": target, "chains": len(groups["gain"]), "steps": steps, "wrong_steps": wrong}
     for name, rows_ in groups.items():
         estimate = auroc_interval(rows_, seed=seed) if rows_ else None

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,10 @@ from soundness.chains.sample import sample_chains
 from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, judge
 from soundness.errors import SettingError
 from soundness.metrics import METRICS, choose
-from soundness.models.base import Model
-from soundness.models.cached import Recorded
+from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
-from soundness.models.store import Store
 from soundness.processes import process_pool
-from soundness.records import Comparison, Generation, Probe, Reading, Score, Word
+from soundness.records import Comparison, Score, Word
 from soundness.scoring.score import Sampling, examine
 from soundness.statistics.corrections import adjust
 from soundness.statistics.paired import by_problem, comparison
@@ -140,21 +138,6 @@ def validate(
 
 # --- scripted audits, without a folder ------------------------------------------------------------------------------------
 
-
-class _Direct(Recorded):
-    """A scripted model asked directly: computing its words anew is cheaper than keeping them."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(model, cast(Store, None), batch_size=64)
-
-    def generate(self, prefixes: Sequence[Sequence[int]], **options: Any) -> list[Generation]:
-        return self.model.generate(prefixes, **options)
-
-    def read(self, groups: Sequence[Sequence[Probe]], *, on_progress: Any = None) -> dict[Probe, Reading]:
-        probes = list(dict.fromkeys(probe for group in groups for probe in group))
-        return dict(zip(probes, self.model.read(probes), strict=True))
-
-
 Table = dict[tuple[str, str], dict[str, float | None]]
 """(metric, scorer) -> problem -> value."""
 
@@ -162,10 +145,10 @@ Table = dict[tuple[str, str], dict[str, float | None]]
 def _examined(spec: str, world: str, n: int, task_seed: int, seed: int, families: Sequence[str] | None = FAMILIES) -> Table:
     """Return what the scripted model `spec` scores on n problems of `world`, reading itself, sampled at temperature 0.8."""
     task = load_task(world, limit=n, seed=task_seed)
-    scribe = _Direct(load_scripted(spec))
+    model = CachedModel(load_scripted(spec), batch_size=64)
     sampling = Sampling(seed, temperature=0.8)
-    chains = sample_chains(scribe.model, task, seed=seed, temperature=0.8, batch_size=64, generate=scribe.generate)
-    scores = examine(chains, task, choose(families), scribe, role="self", sampling=sampling).scores
+    chains = sample_chains(model, task, seed=seed, temperature=0.8)
+    scores = examine(chains, task, choose(families), model, role="self", sampling=sampling).scores
     grouped: defaultdict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         grouped[score.metric, score.scorer].append(score)

@@ -75,9 +75,7 @@ def counts_of(made: Sequence[Critique], dropped: Sequence[Dropped]) -> dict[str,
 def write_critiques(critic: Model, asked: Sequence[Critique], max_tokens: int) -> tuple[list[Critique], list[Dropped]]:
     """Return the solutions with critiques that a model wrote, greedily and up to their verdict, and those without one."""
     prompts = [critic.render(question_of(one)).ids for one in asked]
-    config = getattr(critic.module, "config", None)
-    context = getattr(config.get_text_config(), "max_position_embeddings", None) if config is not None else None
-    check_room(critic.name, context, prompts, max_tokens)
+    check_room(critic.name, critic.context_length, prompts, max_tokens)
     made, dropped = [], []
     for start in range(0, len(asked), AT_ONCE):
         part = slice(start, start + AT_ONCE)

@@ -6,17 +6,15 @@ as they were. Draws come from keys, never from torch's generator, so that traini
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from transformers import GenerationConfig
 
-from soundness.models.cached import Progress, Recorded
 from soundness.models.transformers import TransformersModel, _Shared
-from soundness.records import Generation, Probe, Reading
 
-__all__ = ["Direct", "LiveModel"]
+__all__ = ["LiveModel"]
 
 
 class _Live(_Shared):
@@ -64,37 +62,3 @@ class LiveModel(TransformersModel):
             and not frozen
         ):
             self._works = "plain"  # virtual tokens stand in front; only whole passes know of them
-
-
-class Direct(Recorded):
-    """A model whose words and readings are kept by nobody: its weights are others in a moment."""
-
-    def __init__(self, model: Any, batch_size: int = 16) -> None:
-        super().__init__(model, None, batch_size)  # type: ignore[arg-type]
-
-    def generate(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        *,
-        max_tokens: int,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        keys: Sequence[str] | None = None,
-        until: str | None = None,
-    ) -> list[Generation]:
-        """Return one continuation per prefix, as one batch."""
-        made: list[Generation] = self.model.generate(
-            prefixes, max_tokens=max_tokens, temperature=temperature, top_p=top_p, keys=keys, until=until
-        )
-        return made
-
-    def read(self, groups: Sequence[Sequence[Probe]], *, on_progress: Progress | None = None) -> dict[Probe, Reading]:
-        """Return what the model believes of every probe in `groups`, each distinct probe read once."""
-        readings: dict[Probe, Reading] = {}
-        for start in range(0, len(groups), self.cases_at_once):
-            batch = groups[start : start + self.cases_at_once]
-            wanted = list(dict.fromkeys(probe for group in batch for probe in group if probe not in readings))
-            readings.update(zip(wanted, self.model.read(wanted) if wanted else [], strict=True))
-            if on_progress is not None:
-                on_progress(min(start + self.cases_at_once, len(groups)), len(groups))
-        return readings

@@ -30,12 +30,13 @@ from soundness.errors import MetricError, SettingError
 from soundness.metrics import METRICS, choose
 from soundness.metrics.calibration import equal_width
 from soundness.models.base import Model
+from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.scoring.score import Examination, Sampling, examine
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
 from soundness.training.common import task_of
-from soundness.training.live import Direct, LiveModel
+from soundness.training.live import LiveModel
 
 __all__ = ["DEFAULT_METRICS", "Look", "SoundnessMonitor", "calibration_error", "look"]
 
@@ -86,28 +87,26 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> fl
 def look(model: Model, panel: Task, metrics: Sequence[str], *, sampling: Sampling, batch_size: int = 16, step: int = 0) -> Look:
     """Return what `model` does on `panel`: one chain per problem, read by itself."""
     begun = time.perf_counter()
-    direct = Direct(model, batch_size)
+    reader = CachedModel(model, batch_size=batch_size)
     chains = sample_chains(
-        model,
+        reader,
         panel,
         seed=sampling.seed,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
         splitter=sampling.splitter,
-        batch_size=batch_size,
-        generate=direct.generate,
     )
-    found = examine(chains, panel, choose(metrics), direct, role="self", sampling=sampling)
+    found = examine(chains, panel, choose(metrics), reader, role="self", sampling=sampling)
     values = {
         name: by_problem(score for score in found.scores if score.metric == name)[0]
         for name in dict.fromkeys(score.metric for score in found.scores)
     }
-    confidences, right = _answers(found, direct)
+    confidences, right = _answers(found, reader)
     return Look(step, values, calibration_error(confidences, right), time.perf_counter() - begun)
 
 
-def _answers(found: Examination, direct: Direct) -> tuple[list[float], list[bool]]:
+def _answers(found: Examination, reader: CachedModel) -> tuple[list[float], list[bool]]:
     """Return how sure the model is of each answer it gives when asked after its chain, and whether that answer is right.
 
     Confidence is the probability of the answer's tokens, among the choices where there are any.
@@ -119,7 +118,7 @@ def _answers(found: Examination, direct: Direct) -> tuple[list[float], list[bool
     ]
     prefixes = [case.after(case.body.chain.ids) for case in cases]
     groups = [list(case.own.probes(prefix)) for case, prefix in zip(cases, prefixes, strict=True) if case.own is not None]
-    readings = direct.read(groups)
+    readings = reader.read_groups(groups)
     confidences, right = [], []
     for case, prefix in zip(cases, prefixes, strict=True):
         assert case.own is not None
