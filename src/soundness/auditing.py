@@ -18,6 +18,7 @@ from soundness.chains.sample import check_sampling, sample_chains
 from soundness.comparison.compare import compare_total, estimate_of_total, total_rows, writer_reader
 from soundness.comparison.verdict import judge as verdict_on
 from soundness.errors import MetricError, SettingError
+from soundness.files import write_text
 from soundness.metrics import FAMILIES, METRICS, SHARED_CHAINS, choose
 from soundness.metrics.base import Family, Total, Totals
 from soundness.metrics.calibration import reliability
@@ -30,7 +31,7 @@ from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.records import Chain, Comparison, Estimate, Prompt, Score
 from soundness.runs.folder import GROWING, Run
-from soundness.runs.tables import CaseRow, EditRow, ReadingRow, write_text
+from soundness.runs.tables import CaseRow, EditRow, ReadingRow
 from soundness.scoring.facts import Judge, knows_exactly
 from soundness.scoring.noise_floor import measure_floor
 from soundness.scoring.score import Helpers, Sampling, examine

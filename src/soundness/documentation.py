@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundness.errors import MetricError, near
+from soundness.files import read_json, write_text
 from soundness.metrics import FAMILIES, METRICS
 from soundness.metrics.base import Family, Metric
 
@@ -106,11 +106,11 @@ def write_docs(folder: Path) -> None:
     from soundness.report.validation import validation_page
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.md").write_text(metrics_markdown(), encoding="utf-8")
+    write_text(folder / "metrics.md", metrics_markdown())
     found = folder / "validation" / "validation.json"
     if found.is_file():
-        page = validation_page(json.loads(found.read_text(encoding="utf-8")), pictures="validation")
-        (folder / "validation.md").write_text(page, encoding="utf-8")
+        page = validation_page(read_json(found), pictures="validation")
+        write_text(folder / "validation.md", page)
     write_papers(folder / "papers")
 
 

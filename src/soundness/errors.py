@@ -3,6 +3,7 @@
     SoundnessError
     ├── TaskError          a task file, data set or world cannot be used as it is
     ├── ModelError         a model cannot be found, loaded or trusted
+    ├── FileError          a file cannot be read, is none that can be used, or cannot be written
     ├── RunError           a run folder is locked, damaged or belongs to other settings
     ├── MetricError        an unknown metric was asked for, or nothing could be scored
     ├── SettingError       an option has a value that makes no sense
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "FileError",
     "MetricError",
     "MissingPackage",
     "ModelError",
@@ -45,6 +47,10 @@ class ModelError(SoundnessError):
 
 class DivergedError(ModelError):
     """The loss of a training stopped being a number."""
+
+
+class FileError(SoundnessError):
+    """A file cannot be read, is none that can be used, or cannot be written."""
 
 
 class RunError(SoundnessError):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundness.errors import RunError
+from soundness.errors import FileError, RunError
 from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
 from soundness.runs.tables import (
     CHAINS,
@@ -21,10 +21,7 @@ from soundness.runs.tables import (
     Table,
     _values,
     read_rows,
-    replace_file,
-    write_bytes,
     write_table,
-    write_text,
 )
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -181,34 +178,8 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     def rows() -> Sequence[Score]:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(RunError, match="No space left on device.*free some disk space"):
+    with pytest.raises(FileError, match="No space left on device.*free some disk space"):
         write_table(path, (row for _ in range(1) for row in rows()), SCORES)
 
-    def half(temporary: Path) -> None:
-        temporary.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(RunError):
-        replace_file(path, half)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["scores.parquet"]
-
-
-def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "note.txt"
-    write_text(path, "ä\r\nb\n")
-    assert path.read_bytes() == b"\xc3\xa4\r\nb\n"
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "whole \ud800")
-    write_bytes(path, b"\x00new")
-    whole = Path.write_bytes
-
-    def half(self: Path, content: bytes) -> int:
-        whole(self, content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(RunError, match=r"note\.txt cannot be written \(No space left on device\)"):
-        write_text(path, "another text")
-    assert path.read_bytes() == b"\x00new"
-    assert [one.name for one in tmp_path.iterdir()] == ["note.txt"]

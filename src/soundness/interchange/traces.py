@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import TaskError
-from soundness.runs.tables import write_text
+from soundness.files import make_folder, write_text
 
 __all__ = ["TRACES_FILE", "Imported", "write_traces"]
 
@@ -62,8 +62,7 @@ def write_traces(imported: Imported, out: str | Path) -> Path:
     """
     if not imported.rows:
         raise TaskError(f"no trace was found to import: {'; '.join(imported.notes) or 'the logs have no samples'}")
-    path = Path(out) / TRACES_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = make_folder(out) / TRACES_FILE
     write_text(path, "".join(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n" for row in imported.rows))
     return path
 

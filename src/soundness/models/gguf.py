@@ -8,9 +8,7 @@ has up to 15 significant bits and a Q8_0 weight up to 18, where bfloat16 has 8 a
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
 import logging
 import os
 import shutil
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import MissingPackage, ModelError, SettingError, near
+from soundness.files import file_digest, write_json
 
 __all__ = ["cache_folder", "convert"]
 
@@ -72,7 +71,7 @@ def convert(gguf_file: Path, *, dtype: str = "auto") -> Path:
     if find_spec("gguf") is None:
         raise MissingPackage("gguf", "reading a GGUF file")
     home = cache_folder() / "gguf"
-    key = f"{gguf_file.stem}-{_content_hash(gguf_file)}-{dtype}-v{CONVERTER_VERSION}"
+    key = f"{gguf_file.stem}-{file_digest(gguf_file)}-{dtype}-v{CONVERTER_VERSION}"
     folder = home / key
     if folder.is_dir():
         return folder
@@ -111,11 +110,6 @@ def _check_file(gguf_file: Path) -> None:
         raise ModelError(f"{gguf_file} is not a GGUF file: it begins with {start!r} where b'GGUF' was expected")
 
 
-def _content_hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
 def _write(gguf_file: Path, folder: Path, dtype: str) -> None:
     """Fill `folder` with model, tokenizer and a record of the conversion."""
     import torch
@@ -146,7 +140,7 @@ def _write(gguf_file: Path, folder: Path, dtype: str) -> None:
         "converter": CONVERTER_VERSION,
         "versions": {name: version(name) for name in ("gguf", "torch", "transformers")},
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / RECORD, record, indent=2)
 
 
 def _load(gguf_file: Path) -> tuple[Any, Any]:

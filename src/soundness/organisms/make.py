@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError, SettingError, near
+from soundness.files import write_json
 from soundness.organisms import LOOKUP, NAMES, SHIPPED, lookup
 from soundness.organisms.recipe import RECIPES, add_noise, build_model, build_tokenizer, examples, save_model, train
 from soundness.organisms.truth import ROUTES, find_truth, unplanted
@@ -102,7 +102,7 @@ def _make_lookup(folder: Path, seed: int, problems: int, scale: float, told: Pro
         "verdict": None,
         "shortfalls": lacking,
     }
-    (folder / "truth.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "truth.json", found)
     return {**found, "seconds": seconds}
 
 
@@ -122,7 +122,7 @@ def _make_sums(
         else:
             seconds |= {name: _make_one(folder, name, seed, scale, told) for name in tuned}
         found = _judge(folder, seed, problems, told)
-    (folder / "truth.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "truth.json", found)
     return {**found, "seconds": seconds}
 
 

@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from soundness.runs.tables import write_text
+from soundness.files import write_text
 from soundness.statistics.seeds import mean_known, seed_interval
 
 __all__ = [

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from soundness.files import write_text
 from soundness.papers.base import Expectation, Finding, State
 from soundness.papers.catalogue import REPRODUCTIONS, Reproduction, Result, findings, load_reproduction, shipped
 from soundness.report import document
 from soundness.report.document import Block, Table, grid
 from soundness.report.terminal import figure
-from soundness.runs.tables import write_text
 
 __all__ = [
     "blocks", "bounds", "digest", "duration", "html", "index", "interval", "markdown", "verdict", "write_all", "write_docs",

@@ -18,11 +18,11 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 
 from soundness.errors import MissingPackage, RunError, SettingError, SoundnessError
+from soundness.files import write_text
 from soundness.papers.base import Told
 from soundness.papers.catalogue import REPRODUCTIONS, Reproduction, Result, load_reproduction, load_scale, reads_data
 from soundness.papers.page import write_all
 from soundness.processes import one_thread, process_pool
-from soundness.runs.tables import write_text
 
 __all__ = ["reproduce", "settings_of"]
 

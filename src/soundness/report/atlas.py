@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundness.files import write_text
 from soundness.report import document
 from soundness.report.document import Block, Table
-from soundness.runs.tables import write_text
 from soundness.statistics.seeds import seed_interval
 
 if TYPE_CHECKING:

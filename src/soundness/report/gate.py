@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundness.errors import RunError, SettingError, near
+from soundness.files import make_folder, write_text
 from soundness.records import Verdict, Word
 from soundness.runs.folder import Run
 
@@ -96,12 +97,9 @@ def junit(found: Gate, run: Run) -> str:
 
 
 def write_junit(path: Path, text: str) -> None:
-    """Write the XML; raises SettingError where that is not possible."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingError(f"--junit {path} cannot be written ({error.strerror or error}); name another file") from error
+    """Write the XML; raises FileError where that is not possible."""
+    make_folder(path.parent)
+    write_text(path, text)
 
 
 def _text(verdict: Verdict) -> str:

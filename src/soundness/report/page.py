@@ -17,10 +17,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from soundness.files import check_can_write_file, make_folder, write_text
 from soundness.report.charts import curve_svg, series_colour, split_svg
 from soundness.report.view import build_view
 from soundness.runs.folder import Run
-from soundness.runs.tables import write_text
 
 __all__ = ["MOST_BYTES", "render_page", "visible", "write_page", "write_view"]
 
@@ -53,20 +53,22 @@ def _name(character: str) -> str:
 def write_page(run: Run, out: str | Path | None = None, *, most_bytes: int = MOST_BYTES) -> Path:
     """Write the report of `run` to `out`, by default `report.html` in its folder, and return where it is.
 
-    Raises `RunError` where the run is not finished, its tables are missing or the file cannot be written.
+    Raises `RunError` where the run is not finished or its tables are missing, `FileError` where the file cannot be written.
     """
     path = Path(out) if out is not None else run.path / "report.html"
+    check_can_write_file(path)
     content = render_page(build_view(run), most_bytes=most_bytes)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_text(path, content)
     return path
 
 
 def write_view(run: Run, out: str | Path) -> Path:
-    """Write the data of the report of `run` as JSON to `out` and return its path; raises `RunError` like `write_page`."""
+    """Write the data of the report of `run` as JSON to `out` and return its path; raises like `write_page`."""
     path = Path(out)
+    check_can_write_file(path)
     content = json.dumps(build_view(run), ensure_ascii=True, indent=1, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_text(path, content)
     return path
 

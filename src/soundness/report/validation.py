@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from soundness.files import write_text
+
 __all__ = ["PICTURES", "validation_markdown", "validation_page", "write_pictures"]
 
 PICTURES = {
@@ -280,4 +282,4 @@ def write_pictures(found: Mapping[str, Any], folder: Path) -> None:
     charts = {"dial.svg": ribbon + line, "verdicts.svg": bars, "coverage.svg": rule + points}
     for name, chart in charts.items():
         spec = chart.properties(width=480, height=260, background="white").to_dict()
-        (folder / name).write_text(vl.vegalite_to_svg(spec) + "\n", encoding="utf-8")
+        write_text(folder / name, vl.vegalite_to_svg(spec) + "\n")

@@ -25,7 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from soundness.errors import MetricError, RunError, near
+from soundness.errors import FileError, MetricError, RunError, near
+from soundness.files import is_leftover, read_json, remove_leftovers, write_json, write_text
 from soundness.models.store import Store
 from soundness.records import Chain, Comparison, Estimate, Problem, Score, Verdict, Word
 from soundness.runs.tables import (
@@ -40,9 +41,7 @@ from soundness.runs.tables import (
     ReadingRow,
     Table,
     read_rows,
-    write_bytes,
     write_table,
-    write_text,
 )
 
 __all__ = ["Run", "open_run", "versions", "without_secrets"]
@@ -268,7 +267,7 @@ class Run:
         """
         self._check_writable()
         rows = sorted(comparisons, key=lambda c: (c.base, c.tuned, c.metric, c.scorer))
-        _write_json(self.path / COMPARISONS_FILE, [_comparison_row(row) for row in rows])
+        write_json(self.path / COMPARISONS_FILE, [_comparison_row(row) for row in rows], sort_keys=True)
         self._comparisons = None
         self._document.update(without_secrets(more or {}))
         self._document.update(
@@ -303,7 +302,7 @@ class Run:
         return f"Run({str(self.path)!r}, {state}, {words})"
 
     def _save(self) -> None:
-        _write_json(self.path / RUN_FILE, self._document)
+        write_json(self.path / RUN_FILE, self._document, sort_keys=True)
 
     def _write_table(self, table: Table[Record], rows: Iterable[Record] | None) -> None:
         if rows is not None:
@@ -396,7 +395,8 @@ def _check_is_ours(path: Path) -> None:
     if not path.is_dir():
         raise RunError(f"{path} is a file: --out names a folder, new or of an earlier run")
     # A run killed at birth leaves no run.json, only these.
-    strangers = sorted({p.name for p in path.iterdir()} - {LOCK_FILE, WRITER_FILE, f".{RUN_FILE}.part", f".{WRITER_FILE}.part"})
+    ours = {LOCK_FILE, WRITER_FILE}
+    strangers = sorted(p.name for p in path.iterdir() if p.name not in ours and not is_leftover(p))
     if strangers and not (path / RUN_FILE).is_file():
         raise RunError(
             f"{path} is not empty and no run folder (it holds {', '.join(strangers[:3])}{' ...' if len(strangers) > 3 else ''} "
@@ -419,6 +419,7 @@ def _lock(path: Path) -> Any:
     except OSError as error:
         raise RunError(f"{path} cannot be written ({error.strerror or error}): use another --out") from error
     try:
+        remove_leftovers(path)
         # Beside the lock and not in it: taking a lock empties its file.
         write_text(path / WRITER_FILE, f"process {os.getpid()} on {socket.gethostname()}\n")
     except BaseException:
@@ -520,13 +521,6 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}): restore it from a copy, or use another folder") from error
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` as JSON: keys sorted, no NaN, floats that read back to the last bit."""
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    # A lone surrogate becomes the escape that JSON has for it.
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+        return read_json(path)
+    except FileError as error:
+        raise RunError(f"{error}, or use another folder") from error

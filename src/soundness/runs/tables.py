@@ -8,15 +8,14 @@ file can hold, is written as "?".
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from soundness.errors import RunError
+from soundness.files import replace_file
 from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
 
 __all__ = [
@@ -31,10 +30,7 @@ __all__ = [
     "ReadingRow",
     "Table",
     "read_rows",
-    "replace_file",
-    "write_bytes",
     "write_table",
-    "write_text",
 ]
 
 ROWS_PER_GROUP = 20_000
@@ -153,21 +149,21 @@ class Table(Generic[Record]):
 def write_table(path: str | Path, rows: Iterable[Record], table: Table[Record]) -> None:
     """Write `rows` to `path`: the old file stays until the new one is complete. The same rows give the same bytes.
 
-    Raises RunError where the disk is full or the folder cannot be written.
+    Every page carries a checksum. Raises FileError where the disk is full or the folder cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = table.schema()
 
-    def write(temporary: Path) -> None:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
             for some in _groups(rows):
                 columns = table.columns(some)
                 arrays = [_array(columns[column.name], column.type) for column in schema]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
-    replace_file(Path(path), write)
+    replace_file(path, write)
 
 
 def read_rows(path: str | Path, table: Table[Record]) -> list[Record]:
@@ -183,7 +179,7 @@ def read_rows(path: str | Path, table: Table[Record]) -> list[Record]:
         raise RunError(f"{path} is missing: the run has not got that far; finish it with the same soundness command again")
     rows: list[Record] = []
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if not file.schema_arrow.equals(table.schema()):
                 raise RunError(
                     f"{path} has other columns than the table {table.name!r}: "
@@ -198,51 +194,6 @@ def read_rows(path: str | Path, table: Table[Record]) -> list[Record]:
             f"{path} is damaged ({first}): run the same soundness command again to rebuild it from the traces"
         ) from error
     return rows
-
-
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Put what `write(temporary)` writes in place of `path`, whole or not at all, and flushed to the disk.
-
-    Raises RunError where the disk is full or the folder cannot be written; the old file is untouched then.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        write(temporary)
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path} cannot be written ({error.strerror or error}): free some disk space or check the permissions of "
-            "its folder, then run the same command again; what was written before is kept"
-        ) from error
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in place of the file `path`, whole or not at all. Raises RunError as `replace_file` does."""
-
-    def put(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    replace_file(path, put)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Put `text`, in UTF-8, in place of the file `path`, whole or not at all. Raises RunError as `replace_file` does."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def _flush(path: Path) -> None:
-    """Have the operating system put a file, or a folder's list of names, on the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder, and needs not
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _groups(rows: Iterable[Record]) -> Iterator[list[Record]]:

@@ -43,8 +43,8 @@ from typing import Any
 from soundness.auditing import Progress, audit
 from soundness.comparison.verdict import RELIANCE
 from soundness.errors import DivergedError, SettingError, TaskError, near
+from soundness.files import write_text
 from soundness.records import Comparison, Problem
-from soundness.runs.tables import write_text
 from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
 from soundness.training.common import RECORD, Settings, copies, digest, read_record

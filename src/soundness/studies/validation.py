@@ -13,7 +13,6 @@ Everything but the last is scripted, so that it costs minutes and comes out the 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import Counter, defaultdict
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from soundness.chains.sample import sample_chains
 from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, judge
 from soundness.errors import SettingError
+from soundness.files import check_can_write_folder, make_folder, write_json, write_text
 from soundness.metrics import METRICS, choose
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
@@ -105,6 +105,7 @@ def validate(
     """
     if scale not in SCALES:
         raise SettingError(f"unknown scale {scale!r}: use {' or '.join(SCALES)}")
+    check_can_write_folder(out)
     size = SCALES[scale]
     told = on_progress or (lambda what, done, total: None)
     seconds: dict[str, float] = {}
@@ -126,13 +127,12 @@ def validate(
     else:
         found["labelled"] = {"skipped": "not asked for"}
     found["seconds"] = seconds
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "validation.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    folder = make_folder(out)
+    write_json(folder / "validation.json", found)
     from soundness.report.validation import validation_markdown, write_pictures
 
     write_pictures(found, folder)
-    (folder / "validation.md").write_text(validation_markdown(found), encoding="utf-8")
+    write_text(folder / "validation.md", validation_markdown(found))
     return found
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from soundness.errors import DivergedError, MissingPackage, ModelError, RunError, SettingError, near
+from soundness.files import write_json, write_text
 from soundness.models.load import find_base, resolve_source
 from soundness.tasks.base import Task, load_task
 from soundness.training.merging import BASE, NOTE, adapter_digest, loading, merge_adapter, settle_base
@@ -371,9 +372,7 @@ class Session:
         """Write rows as JSON Lines into the folder, for the result and for a later attempt at the same run."""
         if _is_first():
             text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            writing = self.folder / f"{name}.writing"
-            writing.write_text(text, encoding="utf-8")
-            writing.replace(self.folder / name)
+            write_text(self.folder / name, text)
 
     def describe(self, config: Any, **counts: Any) -> None:
         """Put what the run was made of into its record."""
@@ -474,7 +473,7 @@ def open_session(
                 **session.record,
                 "versions": {"python": platform.python_version(), **_versions()},
             }
-            (folder / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            write_json(folder / RECORD, record)
 
 
 def task_of(task: Task | str, *, limit: int | None = None, seed: int = 0) -> Task:
@@ -638,7 +637,7 @@ def _staged(out: Path, started: Mapping[str, Any], settings: Settings, device: s
             out.parent.mkdir(parents=True, exist_ok=True)
             _clear_unless_same(staging, started, settings.overwrite)
             staging.mkdir(exist_ok=True)
-            (staging / _STARTED).write_text(json.dumps(started, indent=1), encoding="utf-8")
+            write_json(staging / _STARTED, started)
         _wait(device)
         yield staging
         _wait(device)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError, RunError
+from soundness.files import write_json, write_text
 
 __all__ = ["BASE", "NOTE", "adapter_digest", "loading", "merge_adapter", "settle_base"]
 
@@ -97,7 +98,7 @@ def merge_adapter(spec: str, source: str, adapter: str, into: Path, *, tokenizer
         merged.save_pretrained(writing)
         tokenizer.save_pretrained(writing)
     note = {"base": source, "adapter": adapter, "dtype": computed, "share_kept": round(kept, 4)}
-    (writing / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    write_json(writing / NOTE, note)
     writing.replace(into)
 
 
@@ -142,10 +143,10 @@ def settle_base(folder: Path, out: Path) -> bool:
             continue
         stays = True
         said["base_model_name_or_path"] = final
-        config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_json(config, said, indent=2, sort_keys=True)
         card = config.with_name("README.md")
         if card.is_file():
-            card.write_text(card.read_text(encoding="utf-8").replace(staged, final), encoding="utf-8")
+            write_text(card, card.read_text(encoding="utf-8").replace(staged, final))
     if not stays:
         shutil.rmtree(folder / BASE)
     return stays
