@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 
 import pytest
 
 from soundness.errors import MissingPackage, ModelError
-from soundness.models.load import load_model, resolve_source
+from soundness.models.load import BACKENDS, load_model, resolve_source
 from soundness.models.scripted import ScriptedModel
 
 
@@ -211,3 +212,31 @@ def test_a_package_that_is_needed_and_absent_gives_the_pip_line(tiny, monkeypatc
     monkeypatch.setattr(TransformersModel, "load", absent)
     with pytest.raises(MissingPackage, match="pip install tiktoken"):
         load_model(str(tiny.folder("llama")))
+
+
+def test_a_back_end_is_found_by_its_prefix(monkeypatch, tmp_path):
+    (tmp_path / "own_backend.py").write_text("def load(spec, options):\n    return (spec, options.reader)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(BACKENDS, "own:", "own_backend:load")
+    assert load_model("own:anything", reader="plain") == ("own:anything", "plain")
+
+
+def test_another_tokenizer_and_template_can_be_given(tiny, tmp_path):
+    folder = str(tiny.folder("llama"))
+    tiny.byte_tokenizer(chat=True).save_pretrained(tmp_path)
+    plain = load_model(folder, dtype="float32", device="cpu")
+    chatty = load_model(folder, dtype="float32", device="cpu", tokenizer=str(tmp_path))
+    given = load_model(folder, dtype="float32", device="cpu", chat_template="<<{{ messages[0]['content'] }}>>")
+    assert [model.render("Hi").text for model in (plain, chatty, given)] == ["Hi\n", "[user] Hi\n[assistant] ", "<<Hi>>"]
+
+
+def test_attention_can_be_chosen(tiny):
+    model = load_model(str(tiny.folder("llama")), dtype="float32", device="cpu", attn_implementation="eager")
+    assert model.module.config._attn_implementation == "eager"
+
+
+def test_quantising_without_the_package_gives_the_pip_line(tiny):
+    if find_spec("bitsandbytes"):
+        pytest.skip("bitsandbytes is installed")
+    with pytest.raises(MissingPackage, match="pip install bitsandbytes"):
+        load_model(str(tiny.folder("llama")), dtype="float32", device="cpu", quantization="bnb-4bit")

@@ -16,7 +16,7 @@ from soundness.chains.sample import sample_chains
 from soundness.errors import ModelError
 from soundness.models.base import Model
 from soundness.models.load import load_model
-from soundness.models.transformers import encode_fragment, pick_dtype, render_prompt
+from soundness.models.transformers import pick_dtype, render_prompt
 from soundness.records import Probe, Problem
 from soundness.tasks.base import Task
 
@@ -63,27 +63,6 @@ def test_pieces_join_on_a_real_vocabulary(smollm2):
     ids = smollm2.encode(text)
     pieces = smollm2.pieces(ids)
     assert (len(pieces), "".join(pieces), smollm2.decode(ids)) == (len(ids), text, text)
-
-
-@pytest.mark.parametrize(
-    ("text", "pieces"),
-    [
-        ("\nAnswer:", ["<0x0A>", *"Answer:"]),
-        (" 12\n", ["▁12", "<0x0A>"]),
-        ("12", ["12"]),
-        ("the", ["the"]),
-        ("\n", ["<0x0A>"]),
-    ],
-)
-def test_a_dummy_space_is_not_put_in_front_of_a_fragment(tiny, text, pieces):
-    tokenizer = tiny.metaspace_tokenizer()
-    ids = encode_fragment(tokenizer, text)
-    assert tokenizer.convert_ids_to_tokens(ids) == pieces
-    # Behind another text the fragment reads exactly as asked.
-    before = tokenizer.encode("so", add_special_tokens=False)
-    assert tokenizer.decode(before + ids) == tokenizer.decode(before) + text
-    if text == "12":
-        assert tokenizer.convert_ids_to_tokens(tokenizer.encode("12", add_special_tokens=False)) == ["▁12"], "it would have"
 
 
 def test_nothing_encodes_to_nothing(tiny):

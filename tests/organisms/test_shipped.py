@@ -117,6 +117,6 @@ def test_an_unknown_organism_gets_a_hint() -> None:
 
 
 def test_missing_files_say_how_to_make_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("soundness.organisms.WEIGHTS", tmp_path)
-    with pytest.raises(ModelError, match=r"python -m soundness\.organisms"):
+    monkeypatch.setattr("soundness.models.embedded.WEIGHTS", tmp_path)
+    with pytest.raises(ModelError, match="soundness organisms make"):
         organism_folder("organism:base")

@@ -8,11 +8,37 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from soundness.errors import MissingPackage, ModelError
+from soundness.errors import MissingPackage, ModelError, near
 from soundness.models.gguf import convert
-from soundness.organisms import PREFIX, SHIPPED, organism_folder
 
-__all__ = ["EMBEDDED", "smollm2_folder"]
+__all__ = ["EMBEDDED", "ORGANISMS", "PREFIX", "WEIGHTS", "organism_folder", "smollm2_folder"]
+
+PREFIX = "organism:"
+"""What a specification of an organism begins with."""
+
+ORGANISMS = ("base", "sound", "label-only", "shortcut", "corrupted", "broken", "lookup-base")
+"""The tiny models of known history that are shipped."""
+
+WEIGHTS = Path(__file__).parents[1] / "organisms" / "weights"
+"""Where they lie, one folder each."""
+
+
+def organism_folder(spec: str) -> Path:
+    """Return the folder of the shipped organism that `spec`, such as `organism:sound`, names.
+
+    Raises `ModelError` for an unknown name, and where the files did not come with the installation.
+    """
+    name = spec.removeprefix(PREFIX)
+    if name not in ORGANISMS:
+        known = ", ".join(PREFIX + organism for organism in ORGANISMS)
+        raise ModelError(f"there is no organism {name!r}{near(name, ORGANISMS)}; there are {known}")
+    folder = WEIGHTS / name
+    if not (folder / "model.safetensors").is_file():
+        raise ModelError(
+            f"the weights of {PREFIX}{name} are not in this installation; install the package whole, or make them: "
+            f"soundness organisms make --out DIR, and load DIR/{name}"
+        )
+    return folder
 
 
 def smollm2_folder() -> Path:
@@ -40,6 +66,6 @@ def smollm2_folder() -> Path:
 
 
 EMBEDDED: Mapping[str, Callable[[], Path]] = MappingProxyType(
-    {"smollm2": smollm2_folder, **{f"{PREFIX}{name}": partial(organism_folder, f"{PREFIX}{name}") for name in SHIPPED}}
+    {"smollm2": smollm2_folder, **{f"{PREFIX}{name}": partial(organism_folder, f"{PREFIX}{name}") for name in ORGANISMS}}
 )
 """Name -> function that returns the model's folder."""

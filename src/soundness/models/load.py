@@ -7,91 +7,90 @@ FOLDER                a transformers folder, or a PEFT adapter (its base is foun
 FILE.gguf             converted once into the user's cache
 ORG/NAME              the Hugging Face hub
 BASE+ADAPTER          any of the above with a PEFT adapter on it
+
+What begins with a name in `BACKENDS` goes to the loader named there; all else is a checkpoint that transformers reads.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import Any, cast
+
+from pydantic import ValidationError
 
 from soundness.errors import MissingPackage, ModelError, SoundnessError, near
 from soundness.models.base import Model
-from soundness.organisms import PREFIX, SHIPPED, organism_folder
+from soundness.models.embedded import EMBEDDED, PREFIX, organism_folder
+from soundness.models.options import LoadOptions
 
-if TYPE_CHECKING:
-    from soundness.models.transformers import TransformersModel
+__all__ = ["BACKENDS", "find_base", "load_checkpoint", "load_model", "resolve_source"]
 
-__all__ = ["find_base", "load_model", "resolve_source"]
+Loader = Callable[[str, LoadOptions], Model]
 
-_EMBEDDED = ("smollm2", *(f"{PREFIX}{name}" for name in SHIPPED))
-_loaded: WeakValueDictionary[tuple[str, str, str], TransformersModel] = WeakValueDictionary()
+BACKENDS: dict[str, str] = {
+    "scripted:": "soundness.models.scripted:load",
+    PREFIX: "soundness.models.load:load_checkpoint",
+}
+"""Prefix of a specification -> MODULE:FUNCTION of its loader, which is given specification and options; imported when asked for."""
 
 
-def load_model(
-    spec: str,
-    *,
-    dtype: str | None = None,
-    device: str | None = None,
-    reader: str = "auto",
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-) -> Model:
+def load_model(spec: str, options: LoadOptions | None = None, **changes: Any) -> Model:
     """Return the model that `spec` names (forms: see the module's docstring).
 
-    `dtype` is float32, bfloat16, float16 or None (bfloat16 where the device computes it fast); `device` a torch device or None
-    (the best there is); `reader` one of auto, packed, cached, plain. Pickled weights and a model's own code are refused unless
-    allowed. Raises `ModelError` for what cannot be found, loaded or trusted.
+    `changes` are fields of `LoadOptions` that differ from `options`: `load_model("smollm2", dtype="bfloat16")`. Pickled weights
+    and a model's own code are refused unless allowed. Raises `ModelError` for what cannot be found, loaded or trusted.
     """
-    if reader not in ("auto", "packed", "cached", "plain"):
-        raise ModelError(
-            f"unknown reader {reader!r}: use auto, packed, cached or plain{near(reader, ['auto', 'packed', 'cached', 'plain'])}"
-        )
-    if spec.startswith("scripted:"):
-        from soundness.models.scripted import load_scripted
+    options = _changed(options or LoadOptions(), changes)
+    prefix = next((prefix for prefix in BACKENDS if spec.startswith(prefix)), None)
+    if prefix is None:
+        return load_checkpoint(spec, options)
+    module, _, function = BACKENDS[prefix].partition(":")
+    loader = cast(Loader, getattr(import_module(module), function))
+    return loader(spec, options)
 
-        return load_scripted(spec)
+
+def _changed(options: LoadOptions, changes: dict[str, Any]) -> LoadOptions:
+    known = [one.name for one in fields(LoadOptions)]
+    for name in changes:
+        if name not in known:
+            raise ModelError(f"there is no load option {name!r}{near(name, known)}; there are {', '.join(known)}")
+    try:
+        return replace(options, **changes)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ModelError(f"load option {first['loc'][0]}: {first['msg']}, and it is {first['input']!r}") from None
+
+
+def load_checkpoint(spec: str, options: LoadOptions) -> Model:
+    """Return the model that transformers loads for `spec`: an embedded model, a folder, a GGUF file or a hub name, adapters too."""
     if not spec.strip():
         raise ModelError("unknown model '': name a folder, a hub name (ORG/NAME), a .gguf file or smollm2")
     base, adapter = find_base(spec)
     source = resolve_source(base)
     if Path(source).is_dir():
-        _check_folder(Path(source), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+        _check_folder(Path(source), trust_remote_code=options.trust_remote_code, allow_pickle=options.allow_pickle)
 
     from safetensors import SafetensorError
 
-    from soundness.models.transformers import TransformersModel, pick_device
+    from soundness.models.transformers import TransformersModel
 
-    place = pick_device(device)
-    key = (source, str(dtype), str(place))
     try:
-        model = TransformersModel.load(
-            source,
-            name=spec,
-            adapter=adapter,
-            dtype=dtype,
-            device=str(place),
-            trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
-            share_with=_loaded.get(key),
-        )
+        return TransformersModel.load(source, name=spec, adapter=adapter, options=options)
     except SoundnessError:
         raise
     except ImportError as error:
         raise MissingPackage(error.name or "a package", f"loading {spec}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model {spec!r}: {_first_lines(error)}{_hint(spec)}") from error
-    _loaded[key] = model
-    model.reader = reader  # type: ignore[assignment]
-    return model
 
 
 def resolve_source(spec: str) -> str:
     """Return the folder or hub name that transformers loads `spec` from, converting or unpacking it once where needed."""
-    if spec in _EMBEDDED:
-        from soundness.models.embedded import EMBEDDED
-
+    if spec in EMBEDDED:
         return str(EMBEDDED[spec]())
     if spec.startswith(PREFIX):
         return str(organism_folder(spec))  # unknown: the error names those there are
@@ -106,7 +105,7 @@ def resolve_source(spec: str) -> str:
         return str(path.resolve())
     if path.exists():
         raise ModelError(
-            f"{spec} is a file; a model is a folder with config.json, a .gguf file, a hub name, or one of {', '.join(_EMBEDDED)}"
+            f"{spec} is a file; a model is a folder with config.json, a .gguf file, a hub name, or one of {', '.join(EMBEDDED)}"
         )
     parts = spec.split("/")
     if len(parts) == 2 and all(parts) and not spec.startswith((".", "~")) and not path.parent.is_dir():
@@ -136,7 +135,7 @@ def find_base(spec: str) -> tuple[str, str | None]:
         return kept, str(folder.resolve())
     note = folder / "training.json"
     known = _read_json(note).get("soundness_base") if note.is_file() else None
-    if isinstance(known, str) and (known in _EMBEDDED or not Path(str(base)).exists()):
+    if isinstance(known, str) and (known in EMBEDDED or not Path(str(base)).exists()):
         base = known
     if not isinstance(base, str) or not base:
         raise ModelError(f"{config} names no base model; write the specification as BASE+{spec}")
@@ -210,5 +209,5 @@ def _beside(path: Path) -> str:
 
 
 def _hint(spec: str) -> str:
-    close = near(spec, [*_EMBEDDED, "scripted:computes"])
+    close = near(spec, [*EMBEDDED, "scripted:computes"])
     return close or _beside(Path(spec))

@@ -39,10 +39,11 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from soundness.errors import ModelError, near
+from soundness.models.options import LoadOptions
 from soundness.records import Finish, Generation, Probe, Prompt, Reading
 from soundness.tasks.worlds import chain_sum, lookup
 
-__all__ = ["BEHAVIOURS", "END", "Behaviour", "ScriptedModel", "load_scripted"]
+__all__ = ["BEHAVIOURS", "END", "Behaviour", "ScriptedModel", "load", "load_scripted"]
 
 Behaviour = Callable[[str, str], str]
 """(question as rendered, text written so far) -> everything to be written next; "" to end."""
@@ -530,6 +531,11 @@ def load_scripted(spec: str) -> ScriptedModel:
         return _Planted(answer, slip, planted.seed, key)
 
     return ScriptedModel(planted, name=label, eps=eps, sample=sample)
+
+
+def load(spec: str, options: LoadOptions) -> ScriptedModel:
+    """Return the planted model that `spec` names; no option of loading concerns it."""
+    return load_scripted(spec)
 
 
 def _read_options(label: str, query: str) -> dict[str, str]:

@@ -7,12 +7,16 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from importlib.util import find_spec
+from typing import Any, cast
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -23,15 +27,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from soundness.errors import ModelError
+from soundness.errors import MissingPackage, ModelError
+from soundness.models.options import LoadOptions, Reader
 from soundness.models.packed import CannotPack, read_packed
+from soundness.models.tokens import decode, encode_fragment, token_pieces, vocabulary_digest
 from soundness.models.unpacked import read_cached, read_plain
 from soundness.probes.forest import Forest, build
 from soundness.records import Generation, Probe, Prompt, Reading
 
 __all__ = ["Reader", "TransformersModel", "encode_fragment", "pick_device", "pick_dtype", "render_prompt"]
 
-Reader = Literal["auto", "packed", "cached", "plain"]
 log = logging.getLogger("soundness")
 
 # Whole tokens of the forest per packed pass, and places whose logits exist at once: places x vocabulary is the usual memory failure.
@@ -73,24 +78,6 @@ def _cpu_has_bfloat16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
-def encode_fragment(tokenizer: Any, text: str) -> list[int]:
-    """Return the ids of `text` in the middle of a text: no special tokens, and no dummy space that some tokenizers put in front.
-
-    The fragment is encoded behind a newline whose ids are then cut off; where the newline merges with what follows, the plain
-    encoding stands.
-    """
-    if not text:
-        return []
-    plain: list[int] = tokenizer.encode(text, add_special_tokens=False)
-    if tokenizer.decode(plain, skip_special_tokens=False, clean_up_tokenization_spaces=False) == text:
-        alone = tokenizer.convert_ids_to_tokens(plain[0]) if plain else ""
-        if not str(alone).startswith("▁") or text.startswith(" "):
-            return plain
-    marker: list[int] = tokenizer.encode("\n", add_special_tokens=False)
-    joined: list[int] = tokenizer.encode("\n" + text, add_special_tokens=False)
-    return joined[len(marker) :] if joined[: len(marker)] == marker else plain
-
-
 def render_prompt(tokenizer: Any, message: str) -> Prompt:
     """Return the prompt that asks `message`: the tokenizer's chat template where it has one, else the message and a newline.
 
@@ -109,21 +96,32 @@ def render_prompt(tokenizer: Any, message: str) -> Prompt:
 class _Shared:
     """One base module in memory, with the adapters that have been put on it; swapping them costs nothing."""
 
-    def __init__(self, source: str, dtype: str | None, device: torch.device, *, trust_remote_code: bool, allow_pickle: bool):
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "use_safetensors": None if allow_pickle else True}
+    def __init__(self, source: str, options: LoadOptions) -> None:
+        remote = options.trust_remote_code
+        hub: dict[str, Any] = {"trust_remote_code": remote, "revision": options.revision}
+        spread = options.device_map is not None or options.quantization is not None
+        device = pick_device(options.device)
         with quiet():
-            self.tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-            if dtype in (None, "auto"):
+            self.tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or source, **({} if options.tokenizer else hub))
+            if template := options.template_text():
+                self.tokenizer.chat_template = template
+            if options.dtype in (None, "auto"):
                 with torch.device("meta"):
-                    from transformers import AutoConfig
-
-                    config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-                    skeleton = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+                    skeleton = AutoModelForCausalLM.from_config(
+                        AutoConfig.from_pretrained(source, **hub), trust_remote_code=remote
+                    )
                 self.dtype = pick_dtype(None, device, sum(p.numel() for p in skeleton.parameters()))
             else:
-                self.dtype = pick_dtype(dtype, device)
+                self.dtype = pick_dtype(options.dtype, device)
             self.module, found = AutoModelForCausalLM.from_pretrained(
-                source, dtype=self.dtype, output_loading_info=True, **options
+                source,
+                dtype=self.dtype,
+                output_loading_info=True,
+                use_safetensors=None if options.allow_pickle else True,
+                attn_implementation=options.attn_implementation,
+                device_map=options.device_map or (str(device) if options.quantization else None),
+                quantization_config=_quantization(options.quantization, self.dtype),
+                **hub,
             )
         if lacking := sorted(found["missing_keys"]):
             # transformers would go on with random numbers in their place.
@@ -131,8 +129,8 @@ class _Shared:
                 f"the weights of {source} are incomplete: {', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''} "
                 "cannot be found in its files; download or save the model again"
             )
-        self.module = self.module.to(device).eval()
-        self.device = device
+        self.module = (self.module if spread else self.module.to(device)).eval()
+        self.device = self.module.get_input_embeddings().weight.device if spread else device
         self.base = self.module  # the module without the PEFT wrapper
         self.adapters: list[str] = []
         own = self.module.generation_config
@@ -180,6 +178,22 @@ class _Shared:
                 yield self.module
         else:
             yield self.module
+
+
+_loaded: WeakValueDictionary[tuple[str, LoadOptions], _Shared] = WeakValueDictionary()
+
+
+def _quantization(name: str | None, dtype: torch.dtype) -> Any:
+    """Return the transformers configuration that quantises while loading, or None."""
+    if name is None:
+        return None
+    if find_spec("bitsandbytes") is None:
+        raise MissingPackage("bitsandbytes", f"quantization={name}")
+    from transformers import BitsAndBytesConfig
+
+    if name == "bnb-8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype, bnb_4bit_quant_type="nf4")
 
 
 @contextmanager
@@ -273,26 +287,24 @@ class TransformersModel:
 
     @classmethod
     def load(
-        cls,
-        source: str,
-        *,
-        name: str | None = None,
-        adapter: str | None = None,
-        dtype: str | None = None,
-        device: str | None = None,
-        trust_remote_code: bool = False,
-        allow_pickle: bool = False,
-        share_with: TransformersModel | None = None,
+        cls, source: str, *, name: str | None = None, adapter: str | None = None, options: LoadOptions | None = None
     ) -> TransformersModel:
         """Return the model at `source` (folder or hub name), with the PEFT adapter at `adapter` on it where one is given.
 
-        `share_with` is a model loaded from the same source: its weights are used, not loaded again.
+        Weights that a living model has loaded from the same source with the same options are used, not loaded again.
         """
-        shared = (
-            share_with._shared
-            if share_with
-            else _Shared(source, dtype, pick_device(device), trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-        )
+        options = options or LoadOptions()
+        device = None if options.device_map else str(pick_device(options.device))
+        key = (source, replace(options, reader="auto", device=device))
+        shared = _loaded.get(key)
+        if shared is None:
+            shared = _loaded[key] = _Shared(source, options)
+        model = cls._on(shared, source, name, adapter)
+        model.reader = cast(Reader, options.reader)
+        return model
+
+    @classmethod
+    def _on(cls, shared: _Shared, source: str, name: str | None, adapter: str | None) -> TransformersModel:
         if adapter is None:
             return cls(shared, name or source)
         model = cls(shared, name or f"{source}+{adapter}", adapter=shared.add_adapter(adapter), adapter_folder=adapter)
@@ -334,8 +346,7 @@ class TransformersModel:
     @cached_property
     def vocabulary(self) -> str:
         """Digest of the token strings in id order."""
-        items = sorted(self.tokenizer.get_vocab().items(), key=lambda item: item[1])
-        return hashlib.blake2b(repr(items).encode(), digest_size=16).hexdigest()
+        return vocabulary_digest(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a fragment of text: no special tokens added, no dummy space in front."""
@@ -343,32 +354,11 @@ class TransformersModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens shown."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return decode(self.tokenizer, ids)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Return one string per id whose join is `decode(ids)`; a character split over ids belongs to the last of them."""
-        found: list[str] = []
-        window, known = 0, ""  # text of ids[window:len(found)] that has been given out
-        for stop in range(1, len(ids) + 1):
-            text = self.decode(ids[window:stop])
-            if text.endswith("�") or not text.startswith(known):
-                found.append("")  # a character is still open
-                continue
-            found.append(text[len(known) :])
-            known = text
-            if stop - window >= 24:  # a few ids of context suffice; all of them would cost quadratic time
-                window = stop - 4
-                known = self.decode(ids[window:stop])
-        whole = self.decode(ids)
-        joined = "".join(found)
-        if found and joined != whole:
-            if whole.startswith(joined):
-                found[-1] += whole[len(joined) :]
-            else:  # the tokenizer's text depends on more context than the window holds
-                ends = [0, *(len(self.decode(ids[:stop])) for stop in range(1, len(ids))), len(whole)]
-                ends = np.maximum.accumulate(np.minimum(ends, len(whole))).tolist()
-                found = [whole[low:high] for low, high in zip(ends, ends[1:], strict=False)]
-        return found
+        return token_pieces(self.decode, ids)
 
     def render(self, message: str) -> Prompt:
         """Return the prompt that asks `message`: the chat template where the tokenizer has one, plain text otherwise."""

@@ -14,45 +14,20 @@ answers follow, established by intervention, and what an audit makes of it.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-from soundness.errors import ModelError, near
+from soundness.models.embedded import ORGANISMS, PREFIX, WEIGHTS, organism_folder
 
 __all__ = ["LOOKUP", "NAMES", "PREFIX", "SHIPPED", "WEIGHTS", "organism_folder", "shipped_truth"]
 
-PREFIX = "organism:"
-"""What a specification of an organism begins with."""
-
-NAMES = ("base", "sound", "label-only", "shortcut", "corrupted", "broken")
-"""The organisms that sum, the base first."""
+SHIPPED = ORGANISMS
+"""Every organism."""
 
 LOOKUP = "lookup-base"
 """The one that looks up."""
 
-SHIPPED = (*NAMES, LOOKUP)
-"""Every organism."""
-
-WEIGHTS = Path(__file__).parent / "weights"
-"""Where the shipped ones lie, one folder each."""
-
-
-def organism_folder(spec: str) -> Path:
-    """Return the folder of the shipped organism that `spec`, such as `organism:sound`, names.
-
-    Raises `ModelError` for an unknown name, and where the files did not come with the installation.
-    """
-    name = spec.removeprefix(PREFIX)
-    if name not in SHIPPED:
-        known = ", ".join(PREFIX + one for one in SHIPPED)
-        raise ModelError(f"there is no organism {name!r}{near(name, SHIPPED)}; there are {known}")
-    folder = WEIGHTS / name
-    if not (folder / "model.safetensors").is_file():
-        raise ModelError(
-            f"the weights of {PREFIX}{name} are not in this installation; install the package whole, or make them: "
-            "python -m soundness.organisms --out DIR, and load DIR/" + name
-        )
-    return folder
+NAMES = tuple(name for name in SHIPPED if name != LOOKUP)
+"""The organisms that sum, the base first."""
 
 
 def shipped_truth() -> dict[str, Any]:

@@ -271,7 +271,8 @@ def _fitting(run: Session, made: Sequence[Critique], config: Config) -> tuple[li
 
 
 def _example(run: Session, one: Critique, config: Config) -> Example:
-    from soundness.models.transformers import encode_fragment, render_prompt
+    from soundness.models.tokens import encode_fragment
+    from soundness.models.transformers import render_prompt
 
     closing = closing_id(run.tokenizer)
     if config.baseline == "sft":

@@ -115,7 +115,8 @@ def build_examples(task: Task, target: str, tokenizer: Any, *, labels_only: Coll
     texts = [taught_text(task, problem, kind) for problem, kind in zip(task.problems, kinds, strict=True)]
     if None in texts:
         raise TaskError(_missing(task, kinds[texts.index(None)]))
-    from soundness.models.transformers import encode_fragment, render_prompt
+    from soundness.models.tokens import encode_fragment
+    from soundness.models.transformers import render_prompt
 
     closing = closing_id(tokenizer)
     return [

@@ -190,7 +190,8 @@ class _Sequences:
 
 
 def _sequences(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> list[_Sequences]:
-    from soundness.models.transformers import encode_fragment, render_prompt
+    from soundness.models.tokens import encode_fragment
+    from soundness.models.transformers import render_prompt
 
     tokenizer = run.tokenizer
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
