@@ -1,8 +1,10 @@
 """What models wrote and read, kept by content: whatever was asked before is not asked again.
 
 One SQLite file with a write-ahead log. A row's key is a hash of everything that determines its value (model, ids, settings,
-draw), so a row is never wrong and never changes; the first one written stays. Each `put` is one transaction: after a kill the
-file holds every `put` that returned.
+draw), so a row never changes; the first one written stays. Each `put` is one transaction: after a kill the file holds every `put`
+that returned. Each row carries a checksum that is verified when it is read: a damaged row counts as missing, is remembered in
+`damaged` and makes room for the one that is computed again. A file that is removed, replaced or cut short while it is written to
+is an error, at the next `put` or at the end.
 """
 
 from __future__ import annotations
@@ -11,20 +13,24 @@ import hashlib
 import sqlite3
 import struct
 import sys
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from soundness.errors import RunError
 from soundness.records import Finish, Generation, Probe, Reading
 
 __all__ = ["GenerationRequest", "Store"]
 
-FORMAT = 1
-"""Version of the file's layout, kept in SQLite's `user_version`."""
+FORMAT = 2
+"""Version of the file's layout, kept in SQLite's `user_version`. Layout 1 (soundness 0.1) had no checksums and can be read."""
+
+READABLE = (1, FORMAT)
 
 KEYS_PER_QUERY = 500
 
@@ -32,13 +38,19 @@ LAYOUT = """
 CREATE TABLE generations (
     key BLOB PRIMARY KEY,      -- blake2b-16 of model, prefix, max_tokens, temperature, top_p, draw key, until
     ids BLOB NOT NULL,         -- uint32, little-endian
-    finish TEXT NOT NULL CHECK (finish IN ('stop', 'length'))
+    finish TEXT NOT NULL CHECK (finish IN ('stop', 'length')),
+    checksum BLOB NOT NULL     -- blake2b-8 of key, ids, finish
 ) WITHOUT ROWID;
 CREATE TABLE readings (
     key BLOB PRIMARY KEY,      -- blake2b-16 of scorer, prefix, continuation
     token_nats BLOB NOT NULL,  -- float64, little-endian
-    token_top BLOB NOT NULL    -- one byte per token, 0 or 1
+    token_top BLOB NOT NULL,   -- one byte per token, 0 or 1
+    checksum BLOB NOT NULL     -- blake2b-8 of key, token_nats, token_top
 ) WITHOUT ROWID;
+CREATE TABLE commits (         -- one row: how many transactions this file has seen
+    count INTEGER NOT NULL
+);
+INSERT INTO commits VALUES (0);
 """
 
 Row = TypeVar("Row")
@@ -77,7 +89,7 @@ class GenerationRequest:
 
 
 class Store:
-    """Generations and readings in one file; one writer at a time, held by the run folder's lock.
+    """Generations and readings in one file; one writer at a time, held by the run folder's lock. Threads may share it.
 
     Raises RunError, saying what to do, where the file is no store, is damaged, cannot be written or the disk is full. Use it as
     a context manager or close it.
@@ -88,6 +100,11 @@ class Store:
         """The SQLite file."""
         self.read_only = read_only
         """Whether `put_...` is refused."""
+        self.damaged: list[str] = []
+        """What was read and found damaged so far, such as "reading 3f0c..."; each counts as missing."""
+        self._lock = threading.RLock()
+        self._seen: dict[Path, tuple[int, int, int]] = {}
+        self._commits: int | None = None
         if read_only and not self.path.is_file():
             raise RunError(f"{self.path} is missing: this run folder has no traces; run the audit with this folder as --out")
         try:
@@ -97,16 +114,15 @@ class Store:
 
     def get_generations(self, requests: Sequence[GenerationRequest]) -> list[Generation | None]:
         """Return the stored generation of each request, in order, or None where there is none."""
-        return self._get("generations", "ids, finish", [r.digest() for r in requests], _generation)
+        return self._get("generations", ("ids", "finish"), [r.digest() for r in requests], _generation)
 
     def put_generations(self, pairs: Iterable[tuple[GenerationRequest, Generation]]) -> None:
         """Keep all of these or, on an error, none of them."""
-        rows = [(request.digest(), _uint32(generation.ids), generation.finish) for request, generation in pairs]
-        self._put("generations", rows)
+        self._put("generations", [(request.digest(), _uint32(made.ids), made.finish.encode()) for request, made in pairs])
 
     def get_readings(self, scorer: str, probes: Sequence[Probe]) -> list[Reading | None]:
         """Return the stored reading of each probe by the model with fingerprint `scorer`, in order, or None."""
-        return self._get("readings", "token_nats, token_top", _probe_digests(scorer, probes), _reading)
+        return self._get("readings", ("token_nats", "token_top"), _probe_digests(scorer, probes), _reading)
 
     def put_readings(self, scorer: str, probes: Sequence[Probe], readings: Sequence[Reading]) -> None:
         """Keep all of these or, on an error, none of them."""
@@ -129,30 +145,62 @@ class Store:
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
+    def check(self) -> None:
+        """Raise RunError where the file is no longer the one that was written to, or has lost some of what was written.
+
+        A store that nothing was written to, or that was opened for reading only, is never complained of.
+        """
+        with self._lock:
+            self._check_same_file()
+            if self._commits is None:
+                return
+            try:
+                # A connection of its own opens what now goes by this name.
+                with closing(self._open_read_only()) as fresh:
+                    found = _num_commits(fresh)
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
+            if found != self._commits:
+                raise self._lost(f"it holds {found} of the {self._commits} transactions that were written")
+
     def close(self) -> None:
-        """Fold the log into the file and let go of it; closing twice does nothing."""
-        try:
-            self._connection.close()
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+        """Fold the log into the file and let go of it; closing twice does nothing.
+
+        Raises RunError, having let go of it, where the file was removed, replaced or cut short meanwhile.
+        """
+        with self._lock:
+            try:
+                self._check_same_file()
+            finally:
+                self._seen.clear()
+                try:
+                    self._connection.close()
+                except sqlite3.Error as error:
+                    raise self._explain(error) from error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        try:
+            self.close()
+        except RunError:
+            if error is None:  # what went wrong first is what the user has to know
+                raise
 
     def _open(self) -> sqlite3.Connection:
         if self.read_only:
             return self._open_read_only()
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=30, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA journal_size_limit=-1")  # as it is almost everywhere: a log that shrinks was cut short
             if _version(connection) == 0:
                 # Two statements and a version in one transaction: a kill in between leaves an empty file, not half a layout.
                 connection.executescript(f"BEGIN IMMEDIATE;{LAYOUT}PRAGMA user_version={FORMAT};COMMIT;")
             self._check_version(connection)
+            self._look()
         except BaseException:
             connection.close()
             raise
@@ -160,57 +208,118 @@ class Store:
 
     def _open_read_only(self) -> sqlite3.Connection:
         address = self.path.resolve().as_uri()
-        connection = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None, timeout=30)
+        options: dict[str, Any] = {"uri": True, "isolation_level": None, "timeout": 30, "check_same_thread": False}
+        connection: sqlite3.Connection = sqlite3.connect(f"{address}?mode=ro", **options)
         try:
             self._check_version(connection)
         except sqlite3.OperationalError:
             connection.close()
-            log = self.path.with_name(self.path.name + "-wal")
-            if log.exists() and log.stat().st_size:
+            if self._log.exists() and self._log.stat().st_size:
                 raise
             # In a folder that may not be written SQLite cannot make its log; without one the file itself is the whole truth.
-            connection = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+            connection = sqlite3.connect(f"{address}?immutable=1", **options)
             self._check_version(connection)
         return connection
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
         found = _version(connection)
-        if found != FORMAT:
+        if found not in (READABLE if self.read_only else (FORMAT,)):
             connection.close()
             raise RunError(
                 f"{self.path} has layout {found}, this version of soundness writes layout {FORMAT}: "
                 "use another --out, or the version of soundness named in its run.json"
             )
+        self._has_checksums = found > 1
 
-    def _get(self, table: str, columns: str, keys: Sequence[bytes], make: Callable[[bytes, bytes], Row]) -> list[Row | None]:
+    def _get(
+        self, table: str, columns: tuple[str, str], keys: Sequence[bytes], make: Callable[[bytes, bytes], Row]
+    ) -> list[Row | None]:
         found: dict[bytes, Row] = {}
+        damaged: list[bytes] = []
         distinct = list(dict.fromkeys(keys))
-        try:
-            for start in range(0, len(distinct), KEYS_PER_QUERY):
-                some = distinct[start : start + KEYS_PER_QUERY]
-                marks = ",".join("?" * len(some))
-                query = f"SELECT key, {columns} FROM {table} WHERE key IN ({marks})"
-                found.update((key, make(one, two)) for key, one, two in self._connection.execute(query, some))
-        except sqlite3.Error as error:
-            raise self._explain(error) from error
+        wanted = ("key", *columns, "checksum") if self._has_checksums else ("key", *columns)
+        # As bytes, whatever a damaged row says of its columns' types.
+        selected = ", ".join(f"CAST({name} AS BLOB)" for name in wanted)
+        with self._lock:
+            try:
+                for start in range(0, len(distinct), KEYS_PER_QUERY):
+                    some = distinct[start : start + KEYS_PER_QUERY]
+                    query = f"SELECT {selected} FROM {table} WHERE key IN ({','.join('?' * len(some))})"
+                    for key, one, two, *checksum in self._connection.execute(query, some):
+                        if None in (one, two) or (checksum and checksum[0] != _checksum(key, one, two)):
+                            damaged.append(key)
+                        else:
+                            found[key] = make(one, two)
+            except (sqlite3.Error, ValueError) as error:  # ValueError: half a number, in a file without checksums
+                raise self._explain(error) from error
+            if damaged:
+                self._drop(table, damaged)
         return [found.get(key) for key in keys]
 
-    def _put(self, table: str, rows: Sequence[tuple[bytes, bytes, bytes | str]]) -> None:
+    def _drop(self, table: str, keys: Sequence[bytes]) -> None:
+        """Remember damaged rows and, where this store may be written, make room for those that are computed again."""
+        self.damaged += [f"{table.removesuffix('s')} {key.hex()}" for key in keys]
+        if not self.read_only:
+            self._write(lambda: self._connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys]))
+
+    def _put(self, table: str, rows: Sequence[tuple[bytes, bytes, bytes]]) -> None:
         if self.read_only:
             raise RunError(f"{self.path} was opened for reading only: open the run with Run.create_or_resume to write")
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING", rows)
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            # SQLite has already rolled back by itself after some errors, a full disk among them.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise self._explain(error) from error
-            raise
+        whole = [(*row, _checksum(*row)) for row in rows]
+        second = "CAST(? AS TEXT)" if table == "generations" else "?"
+        insert = f"INSERT INTO {table} VALUES (?, ?, {second}, ?) ON CONFLICT (key) DO NOTHING"
+        self._write(lambda: self._connection.executemany(insert, whole))
 
-    def _explain(self, error: sqlite3.Error) -> RunError:
+    def _write(self, change: Callable[[], object]) -> None:
+        """Make `change` in one transaction, in the file that was opened and in no other."""
+        with self._lock:
+            self._check_same_file()
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                change()
+                self._connection.execute("UPDATE commits SET count = count + 1")
+                commits = _num_commits(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                # SQLite has already rolled back by itself after some errors, a full disk among them.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise self._explain(error) from error
+                raise
+            self._commits = commits
+            self._look()
+
+    def _look(self) -> None:
+        """Remember which files this store lies in, and how long they are."""
+        for path in (self.path, self._log):
+            with suppress(OSError):
+                now = path.stat()
+                self._seen[path] = (now.st_dev, now.st_ino, now.st_size)
+
+    def _check_same_file(self) -> None:
+        """Raise RunError where a file that was written to is gone, is another one, or is shorter than it was."""
+        for path, (device, number, size) in self._seen.items():
+            try:
+                now = path.stat()
+            except OSError:
+                raise self._lost(f"{path.name} was removed") from None
+            if (now.st_dev, now.st_ino) != (device, number):
+                raise self._lost(f"{path.name} was replaced by another file")
+            if now.st_size < size:
+                raise self._lost(f"{path.name} was cut short, from {size:,} to {now.st_size:,} bytes")
+
+    def _lost(self, what: str) -> RunError:
+        return RunError(
+            f"{self.path} was changed by another program while it was being written: {what}; what was computed since is lost. "
+            "Run the same command again: it computes what is missing"
+        )
+
+    @property
+    def _log(self) -> Path:
+        return self.path.with_name(self.path.name + "-wal")
+
+    def _explain(self, error: Exception) -> RunError:
         """Return what happened, and what to do about it, in the user's words."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the high bits only refine the primary code
         kept = "what was written before is kept"
@@ -223,7 +332,10 @@ class Store:
                 f"{self.path} cannot be opened or written ({error}): check the folder's permissions, or use another --out"
             )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return RunError(f"{self.path} is damaged or no store ({error}): restore it from a copy, or use another --out")
+            return RunError(
+                f"{self.path} is damaged or no store ({error}): restore it from a copy, or remove it, and the same command computes "
+                "again what it held"
+            )
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return RunError(f"{self.path} is being written by another process ({error}): wait for it to end; {kept}")
         return RunError(f"{self.path} cannot be used ({error}): run the same command again, or use another --out; {kept}")
@@ -231,6 +343,22 @@ class Store:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _num_commits(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("SELECT count FROM commits").fetchone() or (None,)
+    if not isinstance(count, int):
+        raise sqlite3.DatabaseError("the number of its transactions is missing")
+    return count
+
+
+def _checksum(key: bytes, one: bytes, two: bytes) -> bytes:
+    """Return 8 bytes that no single row keeps when one of its bits changes."""
+    digest = hashlib.blake2b(digest_size=8, person=b"row")
+    for part in (key, one, two):
+        digest.update(struct.pack("<Q", len(part)))
+        digest.update(part)
+    return digest.digest()
 
 
 def _probe_digests(scorer: str, probes: Sequence[Probe]) -> list[bytes]:
@@ -278,7 +406,7 @@ def _generation(ids: bytes, finish: bytes) -> Generation:
     words: array[int] = array("I")
     words.frombytes(ids)
     _little("I", words)
-    kind: Finish = "stop" if str(finish) == "stop" else "length"
+    kind: Finish = "stop" if finish == b"stop" else "length"
     return Generation(tuple(words), kind)
 
 
