@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from soundness.statistics.mcnemar import exact_p
-from soundness.statistics.resampling import bootstrap_means, sign_flip_p
+from soundness.statistics.resampling import MANY, _ends_drawn, _ends_expanded, _is_smooth, bootstrap_means, sign_flip_p
 from soundness.studies.validation import coverage_of
 
 
@@ -52,3 +52,38 @@ def test_right_against_wrong_is_mcnemar_whatever_the_number() -> None:
 def test_zeros_change_no_p() -> None:
     values = np.random.default_rng(4).normal(0.3, 1, 37)
     assert sign_flip_p(values, seed=1) == sign_flip_p(np.concatenate([values, np.zeros(20)]), seed=1)
+
+
+@pytest.mark.parametrize("shape", ["normal", "exponential", "rare", "thirds"])
+def test_many_problems_get_the_interval_that_draws_would_give(shape: str) -> None:
+    rng = np.random.default_rng(5)
+    values = {
+        "normal": rng.normal(0.2, 1, MANY),
+        "exponential": rng.exponential(size=MANY) - 1,
+        "rare": (rng.random(MANY) < 0.02).astype(float),
+        "thirds": rng.integers(-3, 4, MANY) / 3,
+    }[shape][None]
+    assert _is_smooth(values).all(), "or the draws are compared with themselves"
+    z = np.array([-1.9633, 1.9633])  # Student's quantile at MANY - 1 degrees of freedom, widened
+    expanded = _ends_expanded(values, z)[0]
+    drawn = _ends_drawn(values, z, seed=1, resamples=9_999)[0]
+    step = 1 / MANY if shape == "rare" else 0.0  # means of zeros and ones lie this far apart, and draws end on one of them
+    assert expanded == pytest.approx(drawn, abs=0.06 * (drawn[1] - drawn[0]) / 2 + step / 2)
+    outer = bootstrap_means(values, seed=0)[0]
+    assert outer[0] <= expanded[0] and outer[1] >= expanded[1], "Student's interval lies around it or within it"
+
+
+def test_one_value_that_outweighs_all_others_is_drawn_whatever_the_number() -> None:
+    values = np.zeros((1, 3 * MANY))
+    values[0, 0] = 1.0
+    assert not _is_smooth(values).any()
+    assert bootstrap_means(values, seed=0)[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.04, 0.08])
+def test_many_pairs_get_the_p_that_flips_would_give(shift: float) -> None:
+    values = np.random.default_rng(6).standard_t(4, size=MANY) + shift
+    flipped = [abs((values * signs).sum()) for signs in np.random.default_rng(7).choice([-1.0, 1.0], size=(20_000, MANY))]
+    share = np.mean(np.asarray(flipped) >= abs(values.sum()))
+    assert sign_flip_p(values, seed=0) == pytest.approx(share, abs=4 * (share * (1 - share) / 20_000) ** 0.5 + 1e-4)
+    assert sign_flip_p(np.abs(values), seed=0) < 1e-100

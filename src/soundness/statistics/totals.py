@@ -6,7 +6,8 @@ of weights. The unit of resampling is the problem: all rows of a problem come an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,8 @@ def compare_totals(
     """
     every = sorted({*base, *tuned})
     names = [name for name in every if base.get(name) and tuned.get(name)]
-    lacking = [(reasons or {}).get(name, "no score") for name in every if name not in set(names)]
+    paired = set(names)
+    lacking = [(reasons or {}).get(name, "no score") for name in every if name not in paired]
     missing = {reason: lacking.count(reason) for reason in sorted(set(lacking))}
     if not names:
         none = Estimate(None, None, None, 0, len(lacking))
@@ -82,9 +84,12 @@ def compare_totals(
     if len(names) >= 2 and np.isfinite(second[0] - first[0]):
         both, whose = np.concatenate([one, two], axis=1), np.concatenate([own, owner])
         kept = np.concatenate([np.ones(len(own)), np.zeros(len(owner))])
-        flips = np.random.default_rng(derive_seed(seed, "exchange")).integers(0, 2, size=(resamples, len(names))).astype(float)
-        given = np.abs(flips[:, whose] - kept[None, :])  # 1 where the row counts for the first side
-        shuffled = _blocks(both, 1 - given, statistic) - _blocks(both, given, statistic)
+        flips = _flips(len(names), seed, resamples)
+        parts = []
+        for rows in _slices(len(flips), both.shape[1]):
+            given = np.abs(flips[rows][:, whose] - kept[None, :])  # 1 where the row counts for the first side
+            parts.append(statistic(both, 1 - given) - statistic(both, given))
+        shuffled = np.concatenate(parts)
         known = shuffled[np.isfinite(shuffled)]
         observed = abs(second[0] - first[0]) - 1e-12
         p = float((np.count_nonzero(np.abs(known) >= observed) + 1) / (len(known) + 1))
@@ -104,22 +109,37 @@ def _stack(rows: Rows, names: Sequence[str]) -> tuple[Floats, NDArray[np.int64]]
     return columns, owner
 
 
-def _counts(num: int, seed: int, resamples: int) -> Floats:
+@lru_cache(maxsize=2)
+def _counts(num: int, seed: int, resamples: int) -> NDArray[np.uint16]:
     """Return how often each problem is drawn: row 0 each once, then `resamples` draws; shape (1 + resamples, num)."""
+    counts = np.ones((1 + (resamples if num >= 2 else 0), num), dtype=np.uint16)
     rng = np.random.default_rng(derive_seed(seed, "totals"))
-    drawn = rng.multinomial(num, np.full(num, 1 / num), size=resamples if num >= 2 else 0)
-    return np.concatenate([np.ones((1, num)), drawn])
+    for row in range(1, len(counts)):
+        # A count above 65,535 would need a problem drawn as often among `num` draws, which has no chance worth a wider type.
+        counts[row] = np.bincount(rng.integers(0, num, size=num), minlength=num)
+    counts.flags.writeable = False
+    return counts
 
 
-def _draws(columns: Floats, owner: NDArray[np.int64], statistic: Statistic, counts: Floats) -> Floats:
-    return _blocks(columns, counts[:, owner], statistic)
+@lru_cache(maxsize=2)
+def _flips(num: int, seed: int, resamples: int) -> NDArray[np.int8]:
+    """Return 0 or 1 for every problem: whether the two models' rows change places; shape (resamples, num)."""
+    flips = np.random.default_rng(derive_seed(seed, "exchange")).integers(0, 2, size=(resamples, num), dtype=np.int8)
+    flips.flags.writeable = False
+    return flips
 
 
-def _blocks(columns: Floats, weights: Floats, statistic: Statistic) -> Floats:
-    """Return the statistic for every row of weights, a block of rows at a time."""
-    rows = max(1, _BLOCK // max(1, columns.shape[1]))
-    parts = [statistic(columns, weights[start : start + rows]) for start in range(0, len(weights), rows)]
-    return np.concatenate(parts)
+def _slices(num_weights: int, num_rows: int) -> Iterator[slice]:
+    """Yield stretches of the weights so that a block of weights times rows stays within `_BLOCK` numbers."""
+    step = max(1, _BLOCK // max(1, num_rows))
+    for start in range(0, num_weights, step):
+        yield slice(start, start + step)
+
+
+def _draws(columns: Floats, owner: NDArray[np.int64], statistic: Statistic, counts: NDArray[np.uint16]) -> Floats:
+    """Return the statistic for every row of counts, a block of rows at a time."""
+    blocks = _slices(len(counts), columns.shape[1])
+    return np.concatenate([statistic(columns, counts[rows][:, owner].astype(np.float64)) for rows in blocks])
 
 
 def _estimate(draws: Floats, num: int, num_missing: int) -> Estimate:
