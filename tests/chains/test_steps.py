@@ -19,7 +19,32 @@ def cut(text: str, places: list[int]) -> list[str]:
     return [text[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
 
 
-fragments = [*"aAeg. !?…\n\t \"')0123\r。é", "<think>", "</think>", "e.g.", "Dr.", " \n"]
+fragments = [
+    *"aAeg. !?…\n\t \"')0123\r。é=+-|#*:,($",
+    "<think>",
+    "</think>",
+    "e.g.",
+    "Dr.",
+    " \n",
+    "```",
+    "```py\n",
+    "\\[",
+    "\\]",
+    "$$",
+]
+fragments += [
+    "\\begin{align}",
+    "\\end{align}",
+    "\\\\",
+    "|---|",
+    "\n- ",
+    "\n1. ",
+    "Step 1",
+    "**",
+    "<|channel|>final<|message|>",
+    "[THINK]",
+    "\u2028",
+]
 prose = st.lists(st.sampled_from(fragments), max_size=60).map("".join)
 splitters = st.sampled_from(list(SPLITTERS))
 cuts = st.lists(st.integers(0, 500), max_size=40)
@@ -66,6 +91,11 @@ def test_steps_begin_at_the_first_token_past_a_boundary_whatever_the_tokens(text
         ("a\n<think>\n", ["a\n<think>\n"]),
         ("<think>", ["<think>"]),
         ("<think>a\nb</think>\nc", ["<think>a\n", "b</think>\n", "c"]),
+        ("<think>a\nb</think>c", ["<think>a\n", "b</think>", "c"]),
+        ("a\nb</think>\n\nc", ["a\n", "b</think>\n\n", "c"]),
+        ("Sure. <think>a\nb</think>c", ["Sure. ", "<think>a\n", "b</think>", "c"]),
+        ("[THINK]a\nb[/THINK]c", ["[THINK]a\n", "b[/THINK]", "c"]),
+        ("a\r\nb\rc\u2028d", ["a\r\n", "b\r", "c\u2028", "d"]),
     ],
 )
 def test_lines(text, expected):
@@ -100,6 +130,34 @@ def test_lines(text, expected):
 )
 def test_sentences(text, expected):
     assert texts_of(text, "sentences") == expected
+
+
+HOSTILE = [
+    "e.g. ",
+    "a. ",
+    "3 + 4 = 7, ",
+    "= 3 + 4 ",
+    "(",
+    "|",
+    "\\[ a\n",
+    "$$ a\n\nb",
+    "```py\na\n",
+    "\\begin{align} a\n",
+    "\n",
+    " ",
+    "<think>\n",
+]
+HOSTILE += ["# a\n", "1. \n", "**", "Step 1: a ", "</think>\n", "a" * 70 + "\nb ", "<|channel|>analysis<|message|>a"]
+
+
+@pytest.mark.parametrize("splitter", SPLITTERS)
+@pytest.mark.parametrize("part", HOSTILE)
+def test_a_long_text_of_one_kind_is_split_in_linear_time(part, splitter):
+    """A text of 60 kB takes a tenth of a second; anything quadratic would take minutes."""
+    text = part * (60_000 // len(part))
+    pieces = [text[start : start + 8] for start in range(0, len(text), 8)]
+    steps = split_steps(pieces, splitter)
+    assert steps[-1].stop == len(pieces)
 
 
 def test_auto_takes_short_lines_and_cuts_long_paragraphs_into_sentences():

@@ -1,111 +1,209 @@
-"""Steps of a chain: token spans that join back to the chain exactly.
+r"""Steps of a chain: token spans that join back to the chain exactly.
 
 A splitter looks at the text alone and says where steps begin; tokens then follow. The blank in front of a word starts the new
-step, because tokenizers write it into the word's token; a newline ends the old one.
+step, because tokenizers write it into the word's token; a newline ends the old one. Displayed formulas, fences of code, tables and
+headings belong to a step and are none by themselves, and no step spans thinking and what is said after it.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from statistics import median
 
+from soundness.answers.channels import split_channels
 from soundness.answers.numbers import as_number, find_numbers
+from soundness.chains.blocks import Kind, Unit, is_item, lines, row_starts, units
+from soundness.chains.sentences import equation_starts, has_equation, link_starts, sentence_starts
 from soundness.errors import SettingError, near
 from soundness.records import LETTERS, Problem, Span
 
 __all__ = ["SPLITTERS", "answer_key", "answer_step", "split_steps", "spans_at", "states", "step_texts"]
 
 SHORT_LINE = 200
-"""`auto` takes lines for steps where their median length is below this many characters."""
+"""`auto` takes lines for steps where their median length is below this many characters, and cuts longer ones into sentences."""
 
-_OPEN_TAG, _CLOSE_TAG = "<think>", "</think>"
-_CLOSERS = "\"'”’»)]}*_`"
-_END = re.compile(rf"(?:[.!?…]+[{re.escape(_CLOSERS)}]*(?=\s|$))|[。！？][{re.escape(_CLOSERS)}」』）]*")
-_ABBREVIATIONS = frozenset(
-    "e.g i.e eg ie vs cf ca viz dr mr mrs ms prof st sr jr fig figs eq eqs approx al resp dept est vol ch sec pp ref".split()
-)
-_BEFORE_LOWER_CASE = frozenset("etc inc ltd co corp a.m p.m u.s u.k no nos".split())
-"""Words whose full stop ends a sentence only where no lower-case letter or digit follows."""
-_MARKER = re.compile(r"(?:[-*#>•]+\s*)*\**\(?(?:[0-9]{1,3}|[A-Za-z]|[ivx]{1,4})\.")
+FEW_LINES = 3
+"""`auto` cuts lines into sentences where there are fewer than this: one line of reasoning and one that states the answer."""
+
+_WRAPPED = 60
+"""A line at least this long whose sentence goes on in the next one was wrapped: text is wrapped at 70 to 120 columns."""
+
+_INDENTED = re.compile(r"[ \t]{2,}(?![-*+•◦▪–—]\s|[(\[]?(?:[0-9]{1,3}|[A-Za-z])[.)\]]\s)\S")
+"""A line that goes on with the list item above it."""
+
 _VERDICT_WORDS = frozenset({"yes", "no", "true", "false", "maybe", "unknown", "uncertain"})
 
 
-def _line_starts(text: str) -> list[int]:
-    """Return where each line of `text` starts, in characters."""
-    return [0, *(match.end() for match in re.finditer("\n", text) if match.end() < len(text))]
+_MARKUP = (Kind.BLANK, Kind.CLOSE, Kind.OPEN)
+_PLAIN_FENCE = re.compile(
+    r"\s*(?:`{3,}|~{3,})[ \t]*(?:text|txt|plaintext|math|latex|tex|markdown|md)?[ \t]*\r?\n", re.IGNORECASE
+)
 
 
-def _is_abbreviation(text: str, sentence: int, stop: int) -> bool:
-    """Return whether the full stop at `stop`, in a sentence from `sentence` on, is part of a word, initial or list marker."""
-    if _MARKER.fullmatch(text[sentence : stop + 1].strip()):
+class _Group:
+    """The units of one step before it is cut further."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.units = [unit]
+        self.first: Unit | None = None
+        self.last: Unit | None = None
+        self.words = False
+        self.waiting = True
+        """Whether nothing but markup and headings came so far."""
+        self._take(unit)
+
+    def add(self, unit: Unit) -> None:
+        self.units.append(unit)
+        self._take(unit)
+
+    def _take(self, unit: Unit) -> None:
+        if unit.kind in _MARKUP:
+            return
+        self.first = self.first or unit
+        self.last = unit
+        self.words = self.words or unit.kind in (Kind.TEXT, Kind.HEADING)
+        self.waiting = unit.kind is Kind.HEADING
+
+
+def _grouped(text: str, found: Sequence[Unit], belongs: Callable[[str, _Group, Unit], bool]) -> list[_Group]:
+    """Return the units in groups, one for each step: markup and headings go with what they open or close."""
+    groups: list[_Group] = []
+    for unit in found:
+        if not groups:
+            groups.append(_Group(unit))
+        elif unit.kind in (Kind.BLANK, Kind.CLOSE) or groups[-1].waiting or belongs(text, groups[-1], unit):
+            groups[-1].add(unit)
+        else:
+            groups.append(_Group(unit))
+    if len(groups) > 1 and groups[-1].first is None:
+        trailing = groups.pop()
+        for unit in trailing.units:
+            groups[-1].add(unit)
+    return groups
+
+
+def _belongs(text: str, group: _Group, unit: Unit) -> bool:
+    """Return whether `unit` goes on with the step of `group`, which has said something already."""
+    last = group.last
+    assert last is not None
+    if unit.kind is Kind.OPEN or unit.kind is Kind.HEADING:
+        return False
+    if unit.kind is Kind.FENCE or unit.kind is Kind.TABLE:
         return True
-    word = re.search(r"[^\s(\[{\"'“‘/]*$", text[sentence:stop])
-    name = word.group() if word else ""
-    following = text[stop + 1 :].lstrip(" \t")[:1]
-    low = name.casefold()
-    if low in _BEFORE_LOWER_CASE:
-        return following.islower() or following.isdigit()
-    return low in _ABBREVIATIONS or re.fullmatch(r"(?:[A-Z]\.)*[A-Z]", name) is not None
+    said = text[unit.start : unit.stop].lstrip()[:1]
+    if unit.kind is Kind.DISPLAY:
+        if last.kind is Kind.TEXT:
+            # A whole sentence with an equation of its own is a step; any other leads to the formula.
+            return not (has_equation(last.of(text)) and last.of(text).rstrip()[-1:] in tuple(".!?。"))
+        return not re.search(r"[0-9=<>]", unit.of(text))
+    if not group.words:
+        # A table that nothing leads to belongs to what is said of it.
+        return last.kind is Kind.TABLE or (last.kind is Kind.FENCE and not _worked_lines(text, last))
+    behind_display = last.kind is Kind.DISPLAY or (
+        last.displays and not re.search(r"\w", text[last.displays[-1][1] : last.stop])
+    )
+    if behind_display and (said.islower() or said in tuple(",;.")):
+        return not has_equation(unit.of(text))
+    if group.units[-1].kind is not Kind.TEXT:
+        return False
+    line = text[max(text.rfind("\n", last.start, last.stop - 1) + 1, last.start) : last.stop].rstrip()
+    if len(line) >= _WRAPPED and said.islower() and line[-1] not in ".!?:;。！？：；" and not is_item(text, unit.start):
+        return True
+    if group.first is not None and is_item(text, group.first.start) and _INDENTED.match(text, unit.start):
+        return not (has_equation(unit.of(text)) and any(has_equation(part.of(text)) for part in group.units[-2:]))
+    return False
 
 
-def _sentence_starts(text: str) -> list[int]:
-    """Return where each sentence of `text` starts, in characters; a newline always ends one."""
-    starts = []
-    lines = _line_starts(text)
-    for begin, end in pairwise([*lines, len(text)]):
-        starts.append(begin)
-        sentence = begin
-        for match in _END.finditer(text, begin, end):
-            mark = text[match.start()]
-            following = text[match.end() : end].lstrip(" \t")[:1]
-            if following in ("", "\n", "\r"):
-                break
-            ellipsis = mark == "…" or match.group().startswith("..")
-            if ellipsis and not following.isupper():
-                continue
-            if mark in "!?" and following in "=+-−*/×÷<>^)&|,;:":
-                continue
-            if mark == "." and not ellipsis and _is_abbreviation(text, sentence, match.start()):
-                continue
-            sentence = match.end()
-            starts.append(sentence)
-    return starts
+def _text_runs(group: _Group) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Yield (start, stop, displays) of each stretch of words in a group."""
+    run: list[Unit] = []
+    for unit in [*group.units, None]:
+        if unit is not None and unit.kind is Kind.TEXT:
+            run.append(unit)
+        elif run and (unit is None or unit.kind is not Kind.BLANK):
+            yield run[0].start, run[-1].stop, [display for part in run for display in part.displays]
+            run = []
 
 
-def _auto_starts(text: str) -> list[int]:
-    """Return line starts for a chain written in short lines, sentence starts otherwise."""
-    lines = [line.strip() for line in text.split("\n")]
-    lengths = [len(line) for line in lines if line and line not in (_OPEN_TAG, _CLOSE_TAG)]
-    return _line_starts(text) if len(lengths) >= 2 and median(lengths) < SHORT_LINE else _sentence_starts(text)
+def _block_starts(text: str, group: _Group) -> Iterator[int]:
+    """Yield where further steps start within the displayed formulas and plain fences of a group: one for each equation."""
+    for unit in group.units:
+        for start, stop in unit.displays:
+            yield from row_starts(text, start, stop)
+        if unit.kind is Kind.FENCE:
+            yield from (line.start for line in _worked_lines(text, unit)[1:])
 
 
-SPLITTERS: dict[str, Callable[[str], list[int]]] = {"auto": _auto_starts, "lines": _line_starts, "sentences": _sentence_starts}
-"""Name -> function from a text to the characters where its pieces start, the first at 0; blank pieces are allowed."""
+def _worked_lines(text: str, fence: Unit) -> list[Unit]:
+    """Return the lines in a fence that holds worked equations and no code, or nothing."""
+    if not _PLAIN_FENCE.match(text, fence.start):
+        return []
+    inside = [line for line in lines(text, fence.start, fence.stop)[1:] if line.kind is Kind.TEXT]
+    return inside if all(has_equation(line.of(text)) for line in inside) else []
 
 
-def _without_empty(text: str, starts: Sequence[int]) -> list[int]:
-    """Return the starts that remain once blank pieces join their neighbour and lone thinking tags the step beside them."""
-    kept: list[int] = []
-    waiting = True  # nothing but blanks and tags since the last kept start
-    for begin, end in pairwise([*starts, len(text)]):
-        content = text[begin:end].strip()
-        if not kept:
-            kept.append(begin)
-        elif content and content != _CLOSE_TAG and not waiting:
-            kept.append(begin)
-            waiting = True
-        if content and content not in (_OPEN_TAG, _CLOSE_TAG):
-            waiting = False
-    if waiting and len(kept) > 1:
-        kept.pop()
-    return kept
+def _line_starts(text: str, begin: int, end: int) -> Iterator[int]:
+    """Yield where lines that say something start."""
+    for group in _grouped(text, lines(text, begin, end), lambda text, group, unit: False):
+        yield group.units[0].start
+
+
+def _sentence_starts(text: str, begin: int, end: int) -> Iterator[int]:
+    """Yield where sentences start; a line end ends one, unless it lies within a block or a wrapped sentence."""
+    for group in _grouped(text, units(text, begin, end), _belongs):
+        yield group.units[0].start
+        yield from _block_starts(text, group)
+        for start, stop, displays in _text_runs(group):
+            yield from sentence_starts(text, start, stop, displays)
+
+
+def _auto_starts(text: str, begin: int, end: int) -> Iterator[int]:
+    """Yield where lines start in a text of short lines, sentences otherwise; each worked equation of a line is a step."""
+    groups = _grouped(text, units(text, begin, end), _belongs)
+    lengths = [stop - start for group in groups for start, stop, _ in _text_runs(group)]
+    in_sentences = sum(group.first is not None for group in groups) < FEW_LINES or (lengths and median(lengths) >= SHORT_LINE)
+    for group in groups:
+        yield group.units[0].start
+        yield from _block_starts(text, group)
+        for start, stop, displays in _text_runs(group):
+            whole = in_sentences or stop - start >= SHORT_LINE
+            sentences = [start, *(sentence_starts(text, start, stop, displays) if whole else ()), stop]
+            for first, last in pairwise(sentences):
+                if first > start:
+                    yield first
+                if not displays:
+                    equations = [first, *equation_starts(text, first, last), last]
+                    yield from equations[1:-1]
+                    if whole:
+                        for one, other in pairwise(equations):
+                            yield from link_starts(text, one, other)
+
+
+SPLITTERS: dict[str, Callable[[str, int, int], Iterator[int]]] = {
+    "auto": _auto_starts,
+    "lines": _line_starts,
+    "sentences": _sentence_starts,
+}
+"""Name -> function of a text and a range in it to the characters where steps start, the range's start among them."""
+
+
+def _regions(text: str) -> list[tuple[int, int]]:
+    """Return `text` cut where it goes from speech to thinking and back; tags go with the region that they open or close."""
+    channels = split_channels(text)
+    cuts = {0, len(text)}
+    if channels.thinking is not None:
+        if channels.before.stop > channels.before.start:
+            cuts.add(channels.before.stop + len(text[channels.before.stop :]) - len(text[channels.before.stop :].lstrip()))
+        if channels.said.stop > channels.said.start:
+            cuts.add(channels.said.start)
+    return list(pairwise(sorted(cuts)))
 
 
 def spans_at(pieces: Sequence[str], starts: Sequence[int]) -> tuple[Span, ...]:
-    r"""Return the token spans whose steps start at the characters `starts` (ascending, the first 0).
+    r"""Return the token spans whose steps start at the characters `starts` (in any order; 0 is always one).
 
     They partition `[0, len(pieces))`. A token that straddles a start belongs to the earlier step; a step left with blanks only
     joins the one before it (the first one: the one after it).
@@ -124,11 +222,13 @@ def spans_at(pieces: Sequence[str], starts: Sequence[int]) -> tuple[Span, ...]:
 def split_steps(pieces: Sequence[str], splitter: str = "auto") -> tuple[Span, ...]:
     r"""Return the steps of a chain as token spans that partition `[0, len(pieces))` exactly.
 
-    `pieces` holds one string per token. `lines`: one step per line that is not blank, blank lines going to the step before.
-    `sentences`: one step per sentence, a newline always ending one. `auto`: lines where there are at least two and their
-    median length is below `SHORT_LINE` characters, sentences otherwise. A `<think>` alone on its line opens the step after it,
-    a `</think>` closes the step before it. No step is blank, unless the whole text is. Raises `SettingError` for an unknown
-    splitter.
+    `pieces` holds one string per token. `lines`: one step for each line that is not blank. `sentences`: one for each sentence; a
+    line end ends one. `auto`: lines where there are at least `FEW_LINES` and their median length is below `SHORT_LINE` characters,
+    sentences otherwise; a line with several worked equations is cut between them, and a chain of equals signs at its links where
+    sentences count. In all of them blank lines, thinking tags, delimiters and rules go with the line they close or open; in
+    `sentences` and `auto` a heading opens the step after it, a fence of code, a table or a displayed formula goes with the text
+    that leads to it, and each row of an aligned formula is a step. What is thought and what is said are cut apart. No step is
+    blank, unless the whole text is. Raises `SettingError` for an unknown splitter.
 
     >>> split_steps(["2", " +", " 2", " =", " 4", "\n", "Answer", ":", " 4"])
     (Span(start=0, stop=6), Span(start=6, stop=9))
@@ -139,7 +239,7 @@ def split_steps(pieces: Sequence[str], splitter: str = "auto") -> tuple[Span, ..
         known = ", ".join(SPLITTERS)
         raise SettingError(f"unknown splitter {splitter!r}{near(splitter, SPLITTERS)}: choose one of {known}")
     text = "".join(pieces)
-    return spans_at(pieces, _without_empty(text, SPLITTERS[splitter](text)))
+    return spans_at(pieces, [start for begin, end in _regions(text) for start in SPLITTERS[splitter](text, begin, end)])
 
 
 def step_texts(pieces: Sequence[str], steps: Sequence[Span]) -> tuple[str, ...]:
