@@ -78,7 +78,7 @@ def measure(task: str, limit: int = 24, max_tokens: int = 256) -> tuple[list[dic
                 limit=limit,
                 max_tokens=max_tokens,
                 metrics=metrics,
-                battery="quick",
+                profile="quick",
                 noise_floor=False,
             )
             timings = run.document["timings"]

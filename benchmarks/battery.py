@@ -13,12 +13,13 @@ from typing import Any
 
 from benchmarks.reading import plain_passes, seconds
 from soundness.chains.sample import sample_chains
-from soundness.metrics import BATTERIES, choose
+from soundness.metrics import PROFILES
+from soundness.metrics.choosing import choose
 from soundness.models.cached import CachedModel
 from soundness.models.transformers import TransformersModel
 from soundness.probes.forest import build
 from soundness.records import Probe, Reading
-from soundness.scoring.score import Helpers, Sampling, examine
+from soundness.scoring.score import Helpers, Sampling, score_chains
 from soundness.tasks.base import load_task
 
 ROUNDS = 2
@@ -40,13 +41,13 @@ class Planner(CachedModel):
 def plan(model: TransformersModel, file: str, limit: int, max_tokens: int) -> dict[str, list[Probe]]:
     """Return reader -> every probe of the full battery over `limit` sampled chains."""
     task = load_task(file, limit=limit)
-    families = [family for family in choose(list(BATTERIES["full"])) if family.name != "transfer"]
+    families = [family for family in choose(list(PROFILES["full"])) if family.name != "transfer"]
     planner = Planner(model)
     chains = sample_chains(planner, task, max_tokens=max_tokens)
     asked = {}
     for name, role in READERS.items():
         sampling = Sampling(max_tokens=max_tokens)
-        examine(chains, task, families, planner, role=role, sampling=sampling, helpers=Helpers(rewrites=False))
+        score_chains(chains, task, families, planner, role=role, sampling=sampling, helpers=Helpers(rewrites=False))
         asked[name] = planner.asked
     return asked
 

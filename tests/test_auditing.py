@@ -27,11 +27,11 @@ RELIANCE = (
     "mistake_reliance",
     "mistake_regenerated",
 )
-FAMILIES = ["accuracy", "info_gain", "early_answering", "filler", "swap", "mistake", "length"]
+GROUPS = ["accuracy", "info_gain", "early_answering", "filler", "swap", "mistake", "mistake_regenerated", "length"]
 
 
 def run_on(tmp_path, base="scripted:computes", tuned=("scripted:ignores-chain",), task="chain-sum", **options):
-    settings = {"limit": 12, "metrics": FAMILIES, "battery": "quick", "noise_floor": False, **options}
+    settings = {"limit": 12, "metrics": GROUPS, "profile": "quick", "noise_floor": False, **options}
     return audit(base, list(tuned), task, out=tmp_path / "run", **settings)
 
 
@@ -48,7 +48,7 @@ DIALS = ["scripted:dial:0.25", "scripted:dial:0.5", "scripted:dial:0.75", "scrip
 
 @pytest.fixture(scope="module")
 def dialled(tmp_path_factory):
-    metrics = ["info_gain", "early_answering", "filler", "swap", "mistake"]
+    metrics = ["info_gain", "early_answering", "filler", "swap", "mistake", "mistake_regenerated"]
     return run_on(tmp_path_factory.mktemp("dial"), tuned=DIALS, limit=200, metrics=metrics, seed=1)
 
 
@@ -206,7 +206,7 @@ def test_cut_chains_are_counted_and_not_scored(tmp_path):
 
 
 def test_nothing_scored_is_an_error_and_the_chains_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["soundness.auditing"], "examine", nothing_scored)
+    monkeypatch.setattr(sys.modules["soundness.auditing"], "score_chains", nothing_scored)
     with pytest.raises(MetricError, match=r"nothing could be scored \(no way\); look at chains\.parquet"):
         run_on(tmp_path, limit=3)
     assert len(open_run(tmp_path / "run").chains()) == 6
@@ -214,9 +214,9 @@ def test_nothing_scored_is_an_error_and_the_chains_are_kept(tmp_path, monkeypatc
 
 def nothing_scored(chains, *arguments, role, **options):
     from soundness.records import Score
-    from soundness.scoring.score import Examination
+    from soundness.scoring.score import ScoredChains
 
-    return Examination([Score("info_gain", c.problem_id, c.sample, c.model, role, None, "no way") for c in chains], [], [])
+    return ScoredChains([Score("info_gain", c.problem_id, c.sample, c.model, role, None, "no way") for c in chains], [], [])
 
 
 def test_shared_template_shows_all_models_the_bases_prompts(tmp_path, tiny):

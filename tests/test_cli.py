@@ -13,7 +13,7 @@ import pytest
 from soundness import cli
 from soundness.tasks.base import load_task
 
-QUICK = ["--battery", "quick", "--no-noise-floor", "--quiet"]
+QUICK = ["--profile", "quick", "--no-noise-floor", "--quiet"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_the_page_of_metrics_is_fresh_and_names_each() -> None:
     assert (DOCS / "metrics.md").read_text(encoding="utf-8") == page, f"docs/metrics.md {STALE}"
     for name, metric in METRICS.items():
         assert page.count(f"| `{name}` |") == 1
-        assert all((metric.unit, metric.higher_is, metric.says, metric.says_not, metric.source)), name
+        assert all((metric.unit, metric.higher_means, metric.description, metric.limitations, metric.source)), name
 
 
 def test_the_page_of_the_validation_is_that_of_its_figures() -> None:
@@ -45,7 +45,7 @@ def test_the_terminal_explains_all_or_one() -> None:
     everything = shown(None)
     assert all(name in everything.replace("\n", "") or len(name) > 20 for name in METRICS)
     one = shown("info_gain")
-    assert "nats" in one and METRICS["info_gain"].says in one.replace("\n", " ")
+    assert "nats" in one and METRICS["info_gain"].description in one.replace("\n", " ")
     assert "swap_reliance" in shown("swap") and "early_answering" not in shown("swap")
     with pytest.raises(MetricError, match="did you mean 'info_gain'"):
         print_metrics("info_gian", Console())

@@ -12,19 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.chains.sample import check_sampling, sample_chains
-from soundness.comparison.compare import compare_total, estimate_of_total, total_rows, writer_reader
+from soundness.comparison.compare import compare_corpus, estimate_corpus, writer_reader
 from soundness.comparison.verdict import judge as verdict_on
 from soundness.errors import MetricError, SettingError
 from soundness.files import write_text
-from soundness.metrics import FAMILIES, METRICS, SHARED_CHAINS, choose
-from soundness.metrics.base import Family, Total, Totals
-from soundness.metrics.calibration import reliability
+from soundness.metrics import GROUPS, SHARED_CHAINS
+from soundness.metrics.base import Job, Measured, Metric, MetricGroup, Need, Reader
 from soundness.metrics.case import Case
-from soundness.metrics.coverage import coverage_curves
-from soundness.metrics.lengths import length_curve
+from soundness.metrics.choosing import choose
 from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
@@ -32,10 +31,10 @@ from soundness.models.load import load_model
 from soundness.records import Chain, Comparison, Estimate, Prompt, Score
 from soundness.runs.folder import GROWING, Run
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
+from soundness.scoring.contract import guarded
 from soundness.scoring.facts import Judge, knows_exactly
 from soundness.scoring.noise_floor import measure_floor
-from soundness.scoring.score import Helpers, Sampling, examine
-from soundness.scoring.side_tasks import ask_formats, ask_panel, panel_table, read_forgetting
+from soundness.scoring.score import Helpers, Sampling, score_chains
 from soundness.statistics.corrections import adjust
 from soundness.statistics.noise import floor_rows
 from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
@@ -48,8 +47,8 @@ __all__ = ["audit", "compare_all", "score"]
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
 
-Examined = Callable[[str, Sequence[Case], Sequence[Family]], None]
-"""Told (reader, what it read, for which families)."""
+OnScored = Callable[[str, Sequence[Case], Sequence[MetricGroup]], None]
+"""Told (reader, what it read, for which groups)."""
 
 JUDGEMENTS_FILE = "judgements.jsonl"
 WRITER_READER_FILE = "writer_reader.json"
@@ -68,8 +67,8 @@ def audit(
     top_p: float = 1.0,
     max_tokens: int = 512,
     template: str = "own",
-    metrics: Sequence[str] | None = None,
-    battery: str = "standard",
+    metrics: Sequence[str | MetricGroup] | None = None,
+    profile: str = "standard",
     panel: str | Path | Sequence[PanelTask] | None = None,
     judge: str | Model | None = None,
     documents: str | Path | Documents | None = None,
@@ -83,24 +82,25 @@ def audit(
     allow_pickle: bool = False,
     noise_floor: bool = True,
     on_progress: Progress | None = None,
-    on_examined: Examined | None = None,
+    on_scored: OnScored | None = None,
 ) -> Run:
     """Return the run that compares each of `tuned` with `base` on `task`; everything is kept in the folder `out`.
 
     Models and task are specifications or objects. Temperature defaults to greedy for one sample and to 0.8 for several. With
-    `template` "own" each model is asked in its own chat template, with "shared" all in the base's. `metrics` are names of
-    families or metrics; without them the profile `battery` (quick, standard, full) chooses. In all but quick the tuned models
-    read the base's chains too, so that writing and using can be told apart (`writer_reader.json`). `panel` is a TOML file of
-    other tasks, `judge` a model that judges the facts in the steps by the problem's own facts and by a folder of `documents`,
-    `proposer` a model that says steps in other words where no rule does, and writes mistakes into them.
-    With `noise_floor` the base is also held against itself (`soundness.scoring.noise_floor` says how). A folder that holds a run
-    with the same settings is resumed: what is stored is not computed again. Raises a `SoundnessError` for whatever the user can mend.
+    `template` "own" each model is asked in its own chat template, with "shared" all in the base's. `metrics` holds metric groups,
+    names of groups or metrics, and references such as `my_file.py:MyGroup`; without it `profile` (quick, standard, full) chooses.
+    In all but quick the tuned models read the base's chains too, so that writing and using can be told apart
+    (`writer_reader.json`). `panel` is a TOML file of other tasks, `judge` a model that judges the facts in the steps by the
+    problem's own facts and by a folder of `documents`, `proposer` a model that says steps in other words where no rule does, and
+    writes mistakes into them. With `noise_floor` the base is also held against itself (`soundness.scoring.noise_floor` says how).
+    A folder that holds a run with the same settings is resumed: what is stored is not computed again. Raises a `SoundnessError`
+    for whatever the user can mend.
     """
     others = load_panel(panel, seed=seed) if isinstance(panel, (str, Path)) else tuple(panel or ())
-    families = choose(metrics, battery, samples=samples, panel=bool(others))
-    chosen = {family.name for family in families}
-    if "transfer" in chosen and not others:
-        raise SettingError("the metric transfer needs other tasks: give them with --panel PANEL.toml")
+    groups = choose(metrics, profile, samples=samples, other_tasks=bool(others))
+    for group in groups:
+        if Need.OTHER_TASKS in group.needs and not others:
+            raise SettingError(f"the metric {group.name} needs other tasks: give them with --panel PANEL.toml")
     library = Documents.load(documents) if isinstance(documents, (str, Path)) else documents
     if library is not None and judge is None:
         raise SettingError("--documents are for a judge to look into: give one with --judge MODEL")
@@ -116,7 +116,7 @@ def audit(
     models = [load_model(spec, **options, **allowed) if isinstance(spec, str) else spec for spec in specs]  # type: ignore[arg-type]
     judging, proposing = (load_model(m, **options, **allowed) if isinstance(m, str) else m for m in (judge, proposer))  # type: ignore[arg-type]
     names = _names(models)
-    share = battery in SHARED_CHAINS and any("tuned" in family.scorers for family in families)
+    share = profile in SHARED_CHAINS and any(Reader.TUNED in group.readers for group in groups)
     settings = {
         "kind": "audit",
         "task": task.name,
@@ -126,7 +126,7 @@ def audit(
         "samples": samples,
         **asdict(sampling),
         "template": template,
-        "metrics": sorted(chosen),
+        "metrics": sorted(group.name for group in groups),
         "readers": ["base", "self", *(["tuned"] if share else [])],
         "panel": {one.name: one.task.fingerprint for one in others},
         "judge": judging.fingerprint if judging is not None else None,
@@ -140,8 +140,7 @@ def audit(
     clock = _Clock()
     with Run.create_or_resume(out, settings, growing=(*GROWING, "readers")) as run:
         # What a folder already measures stays measured: its metrics, samples and readers grow and never shrink.
-        samples, families, share = run.settings["samples"], _kept(run), "tuned" in run.settings["readers"]
-        chosen = {family.name for family in families}
+        samples, groups, share = run.settings["samples"], _kept(run, groups), "tuned" in run.settings["readers"]
         cached = [CachedModel(model, run.store, batch_size=batch_size) for model in models]
         helpers = Helpers(
             proposer=CachedModel(proposing, run.store, batch_size=batch_size) if proposing is not None else None,
@@ -165,10 +164,10 @@ def audit(
             name, reader_ = names[writing], cached[reading]
             with clock.phase(f"examining {name} by {role}"):
                 same = reader_.vocabulary == models[writing].vocabulary
-                found = examine(
+                found = score_chains(
                     chains[writing],
                     task,
-                    families,
+                    groups,
                     reader_,
                     role=role,
                     sampling=sampling,
@@ -183,23 +182,41 @@ def audit(
             edits += found.edit_rows
             if role == "self":
                 own_cases[name] = found.cases
-            if on_examined is not None:
-                on_examined(names[reading], found.cases, families)
+            if on_scored is not None:
+                on_scored(names[reading], found.cases, groups)
         floor: dict[tuple[str, str], Estimate] = {}
         how = "not measured"
         if noise_floor:
             with clock.phase("noise floor"):
                 mine = [one for one in scores if one.writer == names[0] and one.scorer in ("self", "-")]
-                floor, how = measure_floor(cached[0], task, families, chains[0], mine, sampling, samples, told)
+                floor, how = measure_floor(cached[0], task, groups, chains[0], mine, sampling, samples, told)
         with clock.phase("asking beyond the task"):
-            scores += _beyond(cached, names, task, chains[0], chosen, others, sampling, models[0] if shared else None, told)
+            job = Job(
+                models=dict(zip(names, cached, strict=True)),
+                base=names[0],
+                task=task,
+                chains=chains[0],
+                max_tokens=sampling.max_tokens,
+                seed=sampling.seed,
+                splitter=sampling.splitter,
+                other_tasks=others,
+                render=(lambda _, other: _prompts(models[0], other)) if shared else None,
+                on_progress=told,
+            )
+            scores += ask_beyond(groups, job)
         with clock.phase("comparing"):
-            comparisons = adjust(compare_all(scores, names[0], names[1:], families, seed=seed))
+            comparisons = adjust(compare_all(scores, names[0], names[1:], groups, seed=seed))
             verdicts = [verdict_on(name, comparisons, floor=floor, operators=OPERATOR_PAIRS) for name in names[1:]]
             run.write_tables(readings=readings, scores=scores, cases=cases, edits=edits)
-            tables = _tables(scores, own_cases, names, families, seed=seed)
-            if others:
-                tables["panel"] = panel_table(scores, others, names[0], names[1:], seed=seed)
+            measured = Measured(
+                models=tuple(names),
+                scores=scores,
+                chains=[chain for written in chains for chain in written],
+                problems=task.by_id,
+                seed=seed,
+                other_tasks=tuple(other.name for other in others),
+            )
+            tables = _tables(measured, groups)
             if "writer_reader" in tables:
                 write_text(run.path / WRITER_READER_FILE, json.dumps(tables["writer_reader"], indent=2, sort_keys=True) + "\n")
             if any(case.judgements for mine in own_cases.values() for case in mine):
@@ -226,7 +243,7 @@ def score(
     out: str | Path,
     limit: int | None = None,
     seed: int = 0,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str | MetricGroup] | None = None,
     splitter: str = "auto",
     max_tokens: int = 512,
     batch_size: int = 8,
@@ -242,7 +259,7 @@ def score(
     Every writer in the file gets its estimates (`run.estimates`); the scorer is a fixed yardstick, so reliance is the scorer's
     reliance on the chain, and no verdict is given. A chain of a problem without reference answer is read towards its own.
     """
-    families = choose(metrics, samples=1)
+    groups = choose(metrics, samples=1)
     sampling = Sampling(seed, 0.0, 1.0, max_tokens, splitter)
     imported = load_traces(traces, limit)
     task = trace_task(imported, Path(traces).stem)
@@ -259,7 +276,7 @@ def score(
         "task_fingerprint": task.fingerprint,
         "num_problems": len(task.problems),
         "models": {model.name: model.fingerprint},
-        "metrics": sorted(family.name for family in families),
+        "metrics": sorted(group.name for group in groups),
         "samples": 1,
         **asdict(sampling),
         "batch_size": batch_size,
@@ -268,7 +285,7 @@ def score(
     told = on_progress or (lambda what, done, total: None)
     clock = _Clock()
     with Run.create_or_resume(out, settings) as run:
-        families = _kept(run)
+        groups = _kept(run, groups)
         chains = to_chains(imported, model, task, splitter=splitter)
         cached = CachedModel(model, run.store, batch_size=batch_size)
         scores: list[Score] = []
@@ -277,10 +294,10 @@ def score(
         edits: list[EditRow] = []
         for writer in dict.fromkeys(chain.model for chain in chains):
             with clock.phase(f"examining {writer}"):
-                found = examine(
+                found = score_chains(
                     [chain for chain in chains if chain.model == writer],
                     task,
-                    families,
+                    groups,
                     cached,
                     role="self",
                     sampling=sampling,
@@ -297,13 +314,13 @@ def score(
             timings=clock.seconds,
             models={model.name: _about(model)},
             seeds={"seed": seed},
-            more={"estimates": estimates(scores, families, seed=seed)},
+            more={"estimates": estimates(scores, groups, seed=seed)},
         )
     return run
 
 
 def compare_all(
-    scores: Sequence[Score], base: str, tuned: Sequence[str], families: Sequence[Family], *, seed: int
+    scores: Sequence[Score], base: str, tuned: Sequence[str], groups: Sequence[MetricGroup], *, seed: int
 ) -> list[Comparison]:
     """Return one comparison per tuned model, metric and scorer, paired by problem.
 
@@ -319,109 +336,80 @@ def compare_all(
         grouped.setdefault((one.writer, one.metric, one.scorer), []).append(one)
     found = []
     for name in tuned:
-        for family in families:
-            totals = _totals(family)
-            for metric in family.metrics:
-                for scorer in family.scorers:
-                    if metric.name in totals:
-                        found.append(compare_total(scores, totals[metric.name], base, name, scorer, seed=seed))
-                        continue
-                    places = [(base, metric.name, scorer), (name, metric.name, scorer)]
-                    if scorer == "tuned":
+        for group in groups:
+            for reader in group.readers:
+                for metric in group.metrics:
+                    places = [(base, metric.name, str(reader)), (name, metric.name, str(reader))]
+                    if reader is Reader.TUNED:
                         places = [(base, metric.name, "self"), (base, metric.name, f"tuned:{name}")]
                     if places[1] not in grouped:  # nobody was asked to read for it in this role
                         continue
                     pair = [grouped.get(place, []) for place in places]
                     found.append(
-                        comparison(base, name, metric.name, scorer, pair[0], pair[1], metric.unit, metric.higher_is, seed=seed)
+                        comparison(
+                            base,
+                            name,
+                            metric.name,
+                            reader,
+                            pair[0],
+                            pair[1],
+                            metric.unit,
+                            metric.higher_means,
+                            seed=seed,
+                        )
                     )
+                found += [compare_corpus(scores, metric, base, name, reader, seed=seed) for metric in group.corpus]
     return found
 
 
-def estimates(scores: Sequence[Score], families: Sequence[Family], *, seed: int) -> list[dict[str, object]]:
-    """Return one row per writer, metric and scorer: the estimate over problems and why others are missing."""
+def estimates(scores: Sequence[Score], groups: Sequence[MetricGroup], *, seed: int) -> list[dict[str, object]]:
+    """Return one row per writer, metric and reader: the estimate over problems and why others are missing."""
     rows: list[dict[str, object]] = []
+
+    def row(writer: str, metric: Metric, scorer: str, found: Estimate, reasons: Mapping[str, str]) -> dict[str, object]:
+        missing = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
+        about = {"writer": writer, "metric": metric.name, "scorer": scorer, "unit": metric.unit}
+        return {**about, **asdict(found), "missing": missing}
+
     for writer in dict.fromkeys(one.writer for one in scores):
-        for metric in (metric for family in families for metric in family.metrics):
+        for metric in (metric for group in groups for metric in group.metrics):
             mine = [one for one in scores if one.writer == writer and one.metric == metric.name]
             for scorer in dict.fromkeys(one.scorer for one in mine):
                 values, reasons = by_problem(one for one in mine if one.scorer == scorer)
-                found = estimate(values, seed=derive_seed(seed, metric.name, scorer))
-                missing = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
-                row = {"writer": writer, "metric": metric.name, "scorer": scorer, "unit": METRICS[metric.name].unit}
-                rows.append({**row, **asdict(found), "missing": missing})
-        for family in families:
-            for total in _totals(family).values():
-                about, why = estimate_of_total(scores, total, writer, family.scorers[0], seed=seed)
-                missing = {reason: list(why.values()).count(reason) for reason in sorted(set(why.values()))}
-                row = {"writer": writer, "metric": total.metric.name, "scorer": family.scorers[0], "unit": total.metric.unit}
-                rows.append({**row, **asdict(about), "missing": missing})
+                rows.append(row(writer, metric, scorer, estimate(values, seed=derive_seed(seed, metric.name, scorer)), reasons))
+        for group in groups:
+            for corpus in group.corpus:
+                about, why = estimate_corpus(scores, corpus, writer, group.readers[0], seed=seed)
+                rows.append(row(writer, corpus.metric, group.readers[0], about, why))
     return rows
 
 
-def _kept(run: Run) -> list[Family]:
-    """Return the families that a run measures by its settings, those of earlier commands included."""
-    return [family for name, family in FAMILIES.items() if name in run.settings["metrics"]]
+def _kept(run: Run, groups: Sequence[MetricGroup]) -> list[MetricGroup]:
+    """Return the groups that a run measures by its settings, those of earlier commands included.
+
+    Raises MetricError for a user's own group that an earlier command named and this one does not.
+    """
+    known = {**GROUPS, **{group.name: group for group in groups}}
+    if lacking := next((name for name in run.settings["metrics"] if name not in known), None):
+        raise MetricError(
+            f"{run.path} measures {lacking!r} too, a metric group of your own: name it again, as in --metrics my_file.py:MyGroup"
+        )
+    return [group for name, group in known.items() if name in run.settings["metrics"]]
 
 
-def _totals(family: Family) -> dict[str, Total]:
-    """Return the family's numbers over all problems by name."""
-    return {total.metric.name: total for total in family.totals} if isinstance(family, Totals) else {}
+def ask_beyond(groups: Sequence[MetricGroup], job: Job) -> list[Score]:
+    """Return the scores of what `groups` ask beside the audit's own chains."""
+    return [score for group in groups for score in guarded(group, "ask", job.task.name, group.ask, job)]
 
 
-def _beyond(
-    cached: Sequence[CachedModel],
-    names: Sequence[str],
-    task: Task,
-    base_chains: Sequence[Chain],
-    chosen: set[str],
-    panel: Sequence[PanelTask],
-    sampling: Sampling,
-    template: Model | None,
-    told: Progress,
-) -> list[Score]:
-    """Return the scores of what is asked beside the audit's own chains; `template` renders the prompts of all models, if given."""
-    scores: list[Score] = []
-    if "formats" in chosen:
-        for name, model in zip(names, cached, strict=True):
-            scores += ask_formats(model, task, name, sampling, told)
-    if "forgetting" in chosen:
-        scores += read_forgetting(cached[0], dict(zip(names[1:], cached[1:], strict=True)), base_chains, names[0], told)
-    if "transfer" in chosen:
-        render = None if template is None else (lambda one: _prompts(template, one))
-        for name, model in zip(names, cached, strict=True):
-            scores += ask_panel(model, panel, name, sampling, told, render)
-    return scores
-
-
-def _tables(
-    scores: Sequence[Score], cases: Mapping[str, Sequence[Case]], names: Sequence[str], families: Sequence[Family], *, seed: int
-) -> dict[str, object]:
+def _tables(measured: Measured, groups: Sequence[MetricGroup]) -> dict[str, Any]:
     """Return, as JSON values, what is a curve or a table rather than a number."""
-    tables: dict[str, object] = {}
-    found = writer_reader(scores, names[0], names[1:], families, seed=seed)
-    if found:
-        tables["writer_reader"] = found
-    of = {family.name: family for family in families}
-    if "coverage" in of:
-        by_id: dict[str, dict[str, list[Case]]] = {name: {} for name in names}
-        for name in names:
-            for case in cases[name]:
-                by_id[name].setdefault(case.problem.id, []).append(case)
-        tables["coverage"] = coverage_curves(by_id, names[0], seed=seed)
-    if "calibration" in of:
-        curves: dict[str, dict[str, object]] = {name: {} for name in names}
-        for name in names:
-            for total in _totals(of["calibration"]).values():
-                rows, _ = total_rows(scores, total, name, "self")
-                flat = [row for mine in rows.values() for row in mine]
-                sure, right = [row[0] for row in flat], [row[1] for row in flat]
-                curves[name][total.inputs[0]] = [asdict(one) for one in reliability(sure, right)]
-        tables["reliability"] = curves
-    if "length_effect" in of:
-        (total,) = _totals(of["length_effect"]).values()
-        raw = Total(total.metric, total.inputs, total.statistic)
-        tables["length"] = {name: length_curve(total_rows(scores, raw, name, "-")[0]) for name in names}
+    tables: dict[str, Any] = {}
+    base, *tuned = measured.models
+    if rows := writer_reader(measured.scores, base, tuned, groups, seed=measured.seed):
+        tables["writer_reader"] = rows
+    for group in groups:
+        tables.update(group.curve(measured) or {})
     return tables
 
 

@@ -44,7 +44,9 @@ Out = Annotated[Path, typer.Option(help="Run folder; an existing one with the sa
 Limit = Annotated[int | None, typer.Option(help="Use the first LIMIT problems; worlds make as many.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of sampling, interventions and intervals.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest chain, in tokens.")]
-Metrics = Annotated[str | None, typer.Option(help="Comma-separated metrics or families, in place of a battery.")]
+Metrics = Annotated[
+    str | None, typer.Option(help="Comma-separated metrics, groups, or my_file.py:MyGroup, in place of a profile.")
+]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; chosen by the hardware if left out.")]
 Device = Annotated[str | None, typer.Option(help="A torch device such as cuda:0 or cpu; the best there is if left out.")]
 ReaderName = Annotated[str, typer.Option("--reader", help="auto, packed, cached or plain.")]
@@ -68,7 +70,7 @@ def audit(
     max_tokens: MaxTokens = 512,
     template: Annotated[str, typer.Option(help="own: each model's chat template; shared: the base's for all.")] = "own",
     metrics: Metrics = None,
-    battery: Annotated[str, typer.Option(help="What to measure: quick, standard or full.")] = "standard",
+    profile: Annotated[str, typer.Option(help="What to measure: quick, standard or full.")] = "standard",
     panel: Annotated[Path | None, typer.Option(help="TOML file of other tasks: what was forgotten?")] = None,
     judge: Annotated[str | None, typer.Option(help="Model that judges the facts in the steps.")] = None,
     documents: Annotated[Path | None, typer.Option(help="Folder of texts that the judge looks into.")] = None,
@@ -102,7 +104,7 @@ def audit(
         "max_tokens": max_tokens,
         "template": template,
         "metrics": _names(metrics),
-        "battery": battery,
+        "profile": profile,
         "panel": panel,
         "judge": judge,
         "documents": documents,
@@ -281,7 +283,7 @@ def power(
 
 @app.command()
 def metrics(name: Annotated[str | None, typer.Argument(help="One metric or family; all if left out.")] = None) -> None:
-    """Explain every metric: what it says, what it does not, sign, unit, cost, source."""
+    """Explain every metric: what it measures, what it does not tell, sign, unit, cost, source."""
     from soundness.documentation import print_metrics
 
     print_metrics(name, _console())

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 from soundness.errors import MetricError, near
 from soundness.files import read_json, write_text
-from soundness.metrics import FAMILIES, METRICS
-from soundness.metrics.base import Family, Metric
+from soundness.metrics import GROUPS, METRICS
+from soundness.metrics.base import Metric, MetricGroup, Reader
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["metrics_markdown", "print_metrics", "write_docs"]
 
-_SCORERS = {
-    "self": "the model that wrote the chain",
-    "base": "the base, as one yardstick for both models",
-    "-": "nobody",
+_READERS = {
+    Reader.SELF: "the model that wrote the chain",
+    Reader.BASE: "the base, as one yardstick for both models",
+    Reader.TUNED: "each tuned model, the base's chains",
+    Reader.NOBODY: "nobody",
 }
 
 _INTRO = """# Metrics
@@ -45,55 +46,87 @@ All of these metrics watch what the answer does when the written steps change. N
 
 
 def metrics_markdown() -> str:
-    """Return the explanation of every metric, family by family, as Markdown."""
+    """Return the explanation of every metric, group by group, as Markdown."""
     parts = [_INTRO]
-    for family in FAMILIES.values():
-        about = " ".join((type(family).__doc__ or "").split("\n\n")[0].split())
-        read_by = "; ".join(_SCORERS.get(scorer, scorer) for scorer in family.scorers)
-        parts.append(f"## {family.name}\n\n{about}\n\nRead by: {read_by}. Cost per chain: {family.cost}.\n")
-        parts.append("| metric | unit | higher means | says | does not say | source |\n|---|---|---|---|---|---|")
-        parts[-1] += "".join("\n" + _row(metric) for metric in family.metrics) + "\n"
+    for group in GROUPS.values():
+        about = " ".join((type(group).__doc__ or "").split("\n\n")[0].split())
+        read_by = "; ".join(_READERS[reader] for reader in group.readers)
+        parts.append(f"## {group.name}\n\n{about}\n\nRead by: {read_by}. Cost per chain: {group.cost}.\n")
+        parts.append(
+            "| metric | unit | bounds | better | higher means | measures | does not tell | source |\n" + "|---" * 8 + "|"
+        )
+        parts[-1] += "".join("\n" + _row(metric) for metric in group.every_metric) + "\n"
     return "\n".join(parts)
 
 
 def _row(metric: Metric) -> str:
-    cells = (f"`{metric.name}`", metric.unit, metric.higher_is, metric.says, metric.says_not, metric.source)
+    cells = (
+        f"`{metric.name}`",
+        metric.unit,
+        _bounds(metric),
+        metric.direction,
+        metric.higher_means,
+        metric.description,
+        metric.limitations,
+        metric.source,
+    )
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
+def _bounds(metric: Metric) -> str:
+    """Return the ends of a metric's range.
+
+    >>> _bounds(METRICS["accuracy"]), _bounds(METRICS["info_gain"]), _bounds(METRICS["length_tokens"])
+    ('0..1', '', '0 or more')
+    """
+    low, high = metric.bounds
+    if low is None or high is None:
+        return "" if low == high else f"{low:g} or more" if low is not None else f"at most {high:g}"
+    return f"{low:g}..{high:g}"
+
+
 def print_metrics(name: str | None, console: Console) -> None:
-    """Print what every metric is, or all about one metric or family; raises MetricError for an unknown name."""
+    """Print what every metric is, or all about one metric or group; raises MetricError for an unknown name."""
     from rich.table import Table
     from rich.text import Text
 
-    owner = {metric.name: family for family in FAMILIES.values() for metric in family.metrics}
-    if name is not None and name not in FAMILIES and name not in METRICS:
-        known = [*FAMILIES, *METRICS]
+    owner = {metric.name: group for group in GROUPS.values() for metric in group.every_metric}
+    if name is not None and name not in GROUPS and name not in METRICS:
+        known = [*GROUPS, *METRICS]
         raise MetricError(f"unknown metric {name!r}{near(name, known)}; soundness metrics lists all")
     if name in METRICS:
         _print_one(METRICS[name], owner[name], console)
         return
-    families = [FAMILIES[name]] if name is not None else list(FAMILIES.values())
-    for family in families:
-        table = Table(title=f"{family.name}: {family.cost}", title_justify="left", expand=True)
-        for column, ratio in (("metric", 4), ("unit", 2), ("higher means", 3), ("says", 6), ("does not say", 5), ("source", 3)):
+    groups = [GROUPS[name]] if name is not None else list(GROUPS.values())
+    for group in groups:
+        table = Table(title=f"{group.name}: {group.cost}", title_justify="left", expand=True)
+        for column, ratio in (
+            ("metric", 4),
+            ("unit", 2),
+            ("higher means", 3),
+            ("measures", 6),
+            ("does not tell", 5),
+            ("source", 3),
+        ):
             table.add_column(column, ratio=ratio, overflow="fold")
-        for metric in family.metrics:
-            cells = (metric.name, metric.unit, metric.higher_is, metric.says, metric.says_not, metric.source)
+        for metric in group.every_metric:
+            cells = (metric.name, metric.unit, metric.higher_means, metric.description, metric.limitations, metric.source)
             table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
 
 
-def _print_one(metric: Metric, family: Family, console: Console) -> None:
+def _print_one(metric: Metric, group: MetricGroup, console: Console) -> None:
     lines = {
         "metric": metric.name,
-        "family": f"{family.name} ({', '.join(one.name for one in family.metrics)})",
+        "group": f"{group.name} ({', '.join(one.name for one in group.every_metric)})",
         "unit": metric.unit,
-        "higher means": metric.higher_is,
-        "says": metric.says,
-        "does not say": metric.says_not,
-        "read by": "; ".join(_SCORERS.get(scorer, scorer) for scorer in family.scorers),
-        "cost": family.cost,
+        "better": metric.direction,
+        "bounds": _bounds(metric),
+        "higher means": metric.higher_means,
+        "measures": metric.description,
+        "does not tell": metric.limitations,
+        "read by": "; ".join(_READERS[reader] for reader in group.readers),
+        "cost": group.cost,
         "source": metric.source,
     }
     for title, text in lines.items():

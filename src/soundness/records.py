@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 __all__ = [
+    "AskedAnswer",
     "Chain",
     "Comparison",
     "Edit",
@@ -23,6 +24,7 @@ __all__ = [
     "Probe",
     "Problem",
     "Prompt",
+    "Reader",
     "Reading",
     "Score",
     "Span",
@@ -43,6 +45,19 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     UNREADABLE = "unreadable"
     CUT_OFF = "cut_off"
+
+
+class Reader(StrEnum):
+    """Who reads a chain."""
+
+    SELF = "self"
+    """The model that wrote it."""
+    BASE = "base"
+    """The base reads another model's chain: one yardstick for all."""
+    TUNED = "tuned"
+    """A tuned model reads the base's chain."""
+    NOBODY = "-"
+    """Nobody has to: the text alone is looked at."""
 
 
 class Word(StrEnum):
@@ -110,6 +125,22 @@ class Generation:
     """Generated token ids, the end-of-text token left out."""
     finish: Finish
     """Why it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAnswer:
+    """What a model answers when it is asked right after a prefix, by greedy decoding or, among choices, by the likeliest one."""
+
+    text: str
+    """What it wrote, up to and with what closes an answer; the letter where there are choices."""
+    value: str | None
+    """The answer in it, or None where none could be read."""
+    finish: Finish
+    """Why it ended."""
+    reason: str = ""
+    """Why there is no `value`; empty where there is one."""
+    ids: tuple[int, ...] = ()
+    """The token ids that it wrote; for choices those of the likeliest."""
 
 
 @dataclass(frozen=True, slots=True)

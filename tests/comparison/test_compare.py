@@ -3,13 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundness.comparison.compare import compare_total, total_rows, writer_reader
-from soundness.metrics import FAMILIES
-from soundness.metrics.base import Metric, Total
+from soundness.comparison.compare import compare_corpus, corpus_rows, writer_reader
+from soundness.metrics import GROUPS
+from soundness.metrics.base import CorpusMetric, Metric
 from soundness.records import Score
 
-METRIC = Metric("gap", "fraction", "more", "", "", "ours")
-TOTAL = Total(METRIC, ("one", "two"), lambda columns, weights: (weights @ (columns[0] - columns[1])) / weights.sum(axis=1))
+METRIC = Metric(name="gap", unit="fraction", direction="up", higher_means="more", description="Gap.")
+
+
+def gap(columns, weights):
+    return (weights @ (columns[0] - columns[1])) / weights.sum(axis=1)
+
+
+CORPUS = CorpusMetric(METRIC, ("one", "two"), gap)
 
 
 def scores(writer: str, metric: str, scorer: str, found: list[float | None]) -> list[Score]:
@@ -22,10 +28,10 @@ def test_rows_need_every_input() -> None:
         *scores("b", "two", "-", [0.5, 0.5, 0.5]),
         *scores("b", "one", "base", [9.0]),
     ]
-    rows, why = total_rows(table, TOTAL, "b", "self")
+    rows, why = corpus_rows(table, CORPUS, "b", "self")
     assert rows == {"p0": [(1.0, 0.5)], "p1": [], "p2": [(0.5, 0.5)]} and why == {"p1": "cut off"}
-    found = compare_total(
-        [*table, *scores("t", "one", "self", [0.5] * 3), *scores("t", "two", "-", [0.5] * 3)], TOTAL, "b", "t", "self", seed=0
+    found = compare_corpus(
+        [*table, *scores("t", "one", "self", [0.5] * 3), *scores("t", "two", "-", [0.5] * 3)], CORPUS, "b", "t", "self", seed=0
     )
     assert found.difference.value == pytest.approx(-0.25) and found.missing == {"cut off": 1}
     assert (found.metric, found.unit, found.higher_is) == ("gap", "fraction", "more")
@@ -37,7 +43,7 @@ def test_writing_using_and_interaction_add_up() -> None:
     table = [s for (writer, scorer), values in cells.items() for s in scores(writer, "info_gain", scorer, values.tolist())]
     table += scores("b", "info_gain", "base", cells["b", "self"].tolist())
     table[0] = Score("info_gain", "p0", 0, "b", "self", None, "cut off")
-    (row,) = writer_reader(table, "b", ["t"], [FAMILIES["info_gain"]], seed=0)
+    (row,) = writer_reader(table, "b", ["t"], [GROUPS["info_gain"]], seed=0)
     mean = {place: values[1:].mean() for place, values in cells.items()}  # the first problem lacks a cell
     assert row["writing"]["value"] == pytest.approx(mean["t", "base"] - mean["b", "self"])
     assert row["using"]["value"] == pytest.approx(mean["b", "tuned:t"] - mean["b", "self"])
@@ -47,4 +53,4 @@ def test_writing_using_and_interaction_add_up() -> None:
 
 
 def test_a_table_needs_all_four_cells() -> None:
-    assert writer_reader(scores("b", "info_gain", "self", [1.0]), "b", ["t"], [FAMILIES["info_gain"]], seed=0) == []
+    assert writer_reader(scores("b", "info_gain", "self", [1.0]), "b", ["t"], [GROUPS["info_gain"]], seed=0) == []

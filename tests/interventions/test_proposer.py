@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from soundness.interventions.proposer import RULES, Unspoiled, ask_mistakes, ask_rewrites, no_mistake, same_meaning
 from soundness.models.scripted import ScriptedModel
-from soundness.records import Generation
 from soundness.tasks.worlds import chain_sum, lookup
 
 
@@ -73,10 +72,7 @@ def test_a_proposer_sees_the_text_alone_and_blanks_stay() -> None:
 
     model = ScriptedModel(other_words, name="proposer")
 
-    def ask(prefixes, *, max_tokens, temperature=0.0, top_p=1.0, keys=None) -> list[Generation]:
-        return model.generate(prefixes, max_tokens=max_tokens, temperature=temperature, keys=keys)
-
-    assert ask_rewrites([" Tom has cats.\n", " Tom has cats.\n", "  "], model, ask) == {
+    assert ask_rewrites([" Tom has cats.\n", " Tom has cats.\n", "  "], model) == {
         " Tom has cats.\n": " Cats are what Tom has.\n"
     }
     assert len(set(seen)) == 1 and "Tom has cats." in seen[0]
@@ -123,12 +119,9 @@ def test_a_step_as_a_model_spoils_it(reply: str, text: str | None, reason: str) 
 
     model = ScriptedModel(spoils, name=f"spoils {reply}")
 
-    def ask(prefixes, *, max_tokens, temperature=0.0, top_p=1.0, keys=None) -> list[Generation]:
-        return model.generate(prefixes, max_tokens=max_tokens, temperature=temperature, keys=keys)
-
     step = Unspoiled("What is 3 + 4 + 2?", "First the sum.\n", " 3 + 4 = 7\n", "9")
-    (found,) = ask_mistakes([step], model, ask)
+    (found,) = ask_mistakes([step], model)
     assert (found.text, found.reason) == (text, reason)
     tail = "Question: What is 3 + 4 + 2?\nReasoning so far: First the sum.\nNext step: 3 + 4 = 7\nMistaken step:"
     assert all(tail in question for question in seen) and seen
-    assert ask_mistakes([], model, ask) == []
+    assert ask_mistakes([], model) == []

@@ -9,15 +9,17 @@ import pytest
 
 from soundness.chains.body import Body
 from soundness.chains.sample import sample_chains
-from soundness.metrics import FAMILIES
+from soundness.metrics import GROUPS
+from soundness.metrics.base import NO_ANSWER
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
 from soundness.models.store import Store
-from soundness.records import Chain, Probe, Problem, Prompt, Reading, Span
-from soundness.scoring.score import Examination, Helpers, Sampling, examine
+from soundness.records import AskedAnswer, Chain, Probe, Problem, Prompt, Reading, Span
+from soundness.scoring.reading import CaseRead
+from soundness.scoring.score import Helpers, Sampling, ScoredChains, score_chains
 from soundness.tasks.base import Task, load_task
 
 PROMPT, CUE = (1, 2), (9,)
@@ -77,9 +79,17 @@ class Cases:
 
         return read
 
-    def values(self, family, case, read):
+    def answers(self, case: Case, *, after: str | None, before: str | None) -> CaseRead:
+        """Return a look-up of what is answered `after` all steps and `before` any."""
+
+        def answer(value: str | None) -> AskedAnswer:
+            return AskedAnswer(f" {value or ''}", value, "stop", "" if value else NO_ANSWER)
+
+        return CaseRead(case, {}, {case.after(case.body.chain.ids): answer(after), case.after(()): answer(before)})
+
+    def values(self, group, case, read):
         """Return name -> number, or the reason where there is none."""
-        return {v.metric: v.reason if v.number is None else v.number for v in family.values(case, read)}
+        return {v.metric: v.reason if v.number is None else v.number for v in group.values(case, read)}
 
 
 @pytest.fixture
@@ -87,7 +97,7 @@ def cases() -> Cases:
     return Cases()
 
 
-Planted = Callable[..., Examination]
+Planted = Callable[..., ScoredChains]
 
 
 @pytest.fixture
@@ -104,20 +114,20 @@ def planted(tmp_path: Path) -> Planted:
         samples: int = 1,
         temperature: float = 0.0,
         helpers: Helpers | None = None,
-    ) -> Examination:
+    ) -> ScoredChains:
         writer = load_scripted(model) if isinstance(model, str) else model
         loaded = load_task(task, limit=limit) if isinstance(task, str) else task
         with Store(tmp_path / f"store{next(count)}.sqlite") as store:
             cached = CachedModel(writer, store)
             sampling = Sampling(temperature=temperature)
             chains = sample_chains(cached, loaded, samples=samples, temperature=temperature)
-            chosen = [FAMILIES[name] for name in families]
-            return examine(chains, loaded, chosen, cached, role="self", sampling=sampling, helpers=helpers)
+            chosen = [GROUPS[name] for name in families]
+            return score_chains(chains, loaded, chosen, cached, role="self", sampling=sampling, helpers=helpers)
 
     return run
 
 
 @pytest.fixture
-def values() -> Callable[[Examination, str], list[float | None]]:
+def values() -> Callable[[ScoredChains, str], list[float | None]]:
     """Return every value of one metric, in order."""
     return lambda found, metric: [score.value for score in found.scores if score.metric == metric]

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from soundness.metrics.accuracy import Accuracy, ForcedAccuracy
 from soundness.metrics.length import Length
-from soundness.records import Outcome, Reading
+from soundness.records import Outcome, Probe, Reading
+from soundness.scoring.reading import CaseRead
 
 
 @pytest.mark.parametrize(
@@ -34,32 +33,30 @@ def test_an_answer_without_steps_is_counted(cases):
 
 
 def test_open_answers_asked_for_with_and_without_the_chain(cases):
-    case = replace(cases.make(2, outcome=Outcome.RIGHT), forced={"with": "7.0", "without": "12"})
-    found = cases.values(ForcedAccuracy(), case, None)
+    case = cases.make(2, outcome=Outcome.RIGHT)
+    found = cases.values(ForcedAccuracy(), case, cases.answers(case, after="7.0", before="12"))
     assert (found["accuracy_forced"], found["accuracy_without_chain"], found["forced_agrees"]) == (1, 0, 1)
-    silent = replace(case, forced={"with": None, "without": "7"})
-    found = cases.values(ForcedAccuracy(), silent, None)
+    found = cases.values(ForcedAccuracy(), case, cases.answers(case, after=None, before="7"))
     assert found["accuracy_forced"] == found["forced_agrees"] == "no answer could be read after the cue"
     assert found["accuracy_without_chain"] == 1
 
 
 def test_part_of_a_number_earns_nothing(cases):
-    case = replace(cases.make(2, outcome=Outcome.RIGHT), forced={"with": "77", "without": "17"})
-    found = cases.values(ForcedAccuracy(), case, None)
+    case = cases.make(2, outcome=Outcome.RIGHT)
+    found = cases.values(ForcedAccuracy(), case, cases.answers(case, after="77", before="17"))
     assert (found["accuracy_forced"], found["accuracy_without_chain"]) == (0, 0)
 
 
 def test_choices_are_read_not_written(cases):
     case = cases.make(2, rivals=((50,), (51,)), reference="A")
 
-    def read(probe):
-        steps = len(probe.prefix) - 3
-        likely = 50 if steps else 51
-        return Reading((-0.1 if probe.continuation == (likely,) else -3.0,), (True,))
-
-    found = cases.values(ForcedAccuracy(), case, read)
+    readings = {
+        Probe(case.after(ids), (choice,)): Reading((-0.1 if choice == (50 if ids else 51) else -3.0,), (True,))
+        for ids in ((), case.body.chain.ids)
+        for choice in (50, 51)
+    }
+    found = cases.values(ForcedAccuracy(), case, CaseRead(case, readings, {}))
     assert (found["accuracy_forced"], found["accuracy_without_chain"]) == (1, 0)
-    assert len(list(ForcedAccuracy().probes(case))) == 4
 
 
 def test_length_by_hand_and_unknown_where_cut(cases):

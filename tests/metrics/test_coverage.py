@@ -51,10 +51,11 @@ def test_samples_of_a_slipping_model(planted, values) -> None:
     assert sum(values(found, "pass_at_1")) / 10 == pytest.approx(sum(solved) / 40)
     for one, half, whole in zip(*(values(found, m) for m in ("pass_at_1", "pass_at_half", "coverage")), strict=True):
         assert one <= half <= whole
-    groups = {}
+    chains = {}
     for case in found.cases:
-        groups.setdefault(case.problem.id, []).append(case)
-    table = coverage_curves({"base": groups, "tuned": groups}, "base", seed=0)
+        chains.setdefault(case.problem.id, []).append(case.chain)
+    problems = {case.problem.id: case.problem for case in found.cases}
+    table = coverage_curves({"base": chains, "tuned": chains}, problems, "base", seed=0)
     curve = [estimate["value"] for estimate in table["models"][0]["pass_at"]]
     assert curve[0] == pytest.approx(sum(solved) / 40) and curve == sorted(curve) and len(curve) == 4
     assert table["crossings"][0]["k"] is None and table["crossings"][0]["crossed"] == 0.0

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from soundness.metrics.formats import FORMATS, Graded, as_choice, ask, grade_format
+from soundness.metrics.base import Job
+from soundness.metrics.formats import FORMATS, Formats, Graded, as_choice, format_message, grade_format
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
 from soundness.records import Problem
-from soundness.scoring.score import Sampling
-from soundness.scoring.side_tasks import ask_formats
 from soundness.tasks.base import Task
 
 SUM = Problem("1", "What is 2 + 2?", "4")
@@ -40,8 +39,8 @@ def test_form_and_answer_are_two_things(form: str, text: str, graded: Graded) ->
 def test_choices_become_words_when_an_open_answer_is_asked() -> None:
     assert grade_format("Answer: red", "stop", "open", COLOUR, COLOUR).right
     assert grade_format("Answer: B", "stop", "choice", COLOUR, COLOUR).right
-    assert "dog" not in (ask(COLOUR, "open", Task("t", (COLOUR,)), COLOUR) or "")
-    assert "A. dog" in (ask(COLOUR, "choice", Task("t", (COLOUR,)), COLOUR) or "")
+    assert "dog" not in (format_message(COLOUR, "open", Task("t", (COLOUR,)), COLOUR) or "")
+    assert "A. dog" in (format_message(COLOUR, "choice", Task("t", (COLOUR,)), COLOUR) or "")
 
 
 def test_options_are_other_problems_answers_and_never_the_same_value() -> None:
@@ -55,7 +54,8 @@ def test_options_are_other_problems_answers_and_never_the_same_value() -> None:
 def test_a_model_of_one_format_is_inflexible(tmp_path: Path) -> None:
     model = ScriptedModel(lambda question, written: "" if written else "Answer: 4\n", name="one-dress")
     with Store(tmp_path / "store.sqlite") as store:
-        scores = ask_formats(CachedModel(model, store), Task("t", (SUM,)), "m", Sampling(max_tokens=40))
+        job = Job({"m": CachedModel(model, store)}, "m", Task("t", (SUM,)), (), max_tokens=40, seed=0, splitter="auto")
+        scores = list(Formats().ask(job))
     found = {score.metric: (score.value, score.reason) for score in scores}
     assert found["format_right_open"] == (1.0, "") and found["format_valid_json"] == (0.0, "")
     assert found["format_off_task"] == (1.0, "")

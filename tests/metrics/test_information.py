@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
-from soundness.metrics import choose
+from soundness.metrics.choosing import choose
 from soundness.metrics.information import InformationGain, infogain_ppl
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store
 from soundness.records import Edit, Generation, Probe, Reading
-from soundness.scoring.score import Sampling, examine
+from soundness.scoring.score import Sampling, score_chains
 from soundness.tasks.base import load_task
 
 LADDER = [-4.0, -2.0, -0.2]
@@ -119,7 +119,9 @@ def scored(tmp_path):
             prompt = model.render(task.message(problem))
             chains.append(make_chain(model, problem, prompt, Generation(tuple(model.encode(text)), "stop"), writer="m"))
         with Store(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as store:
-            found = examine(chains, task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling())
+            found = score_chains(
+                chains, task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling()
+            )
         return task, [{s.metric: s.value for s in found.scores if s.problem_id == c.problem_id} for c in chains]
 
     return run
@@ -183,7 +185,9 @@ def test_another_answer_turns_the_sign(tmp_path):
             writer="m",
         )
         with Store(tmp_path / f"{answer}.sqlite") as store:
-            found = examine([chain], task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling())
+            found = score_chains(
+                [chain], task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling()
+            )
         gains[answer] = next(s.value for s in found.scores if s.metric == "info_gain")
     assert gains["7"] > 8
     assert gains["3"] == pytest.approx(-gains["7"])

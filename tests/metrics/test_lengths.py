@@ -37,4 +37,4 @@ def test_right_minus_wrong_over_the_mean(planted, values) -> None:
     assert known and set(known) == {0.0}  # planted chains are all of one length
     one = planted("computes", "chain-sum", ["length_effect"])
     assert all(score.value is None for score in one.scores)
-    assert {metric.name for metric in LengthEffect.metrics} == {"length_right_over_wrong", "length_peak"}
+    assert {metric.name for metric in LengthEffect().every_metric} == {"length_right_over_wrong", "length_peak"}

@@ -14,18 +14,18 @@ from soundness.models.store import Store
 from soundness.records import Comparison, Estimate
 from soundness.scoring.score import Helpers
 
-FAMILIES = ["mistake", "mistake_forms", "filler", "filler_forms", "controls"]
+GROUPS = ["mistake", "mistake_regenerated", "mistake_forms", "filler", "filler_forms", "controls"]
 
 
 def test_ignoring_model_is_moved_by_no_edit(planted, values) -> None:
-    found = planted("ignores-chain", "chain-sum", FAMILIES)
+    found = planted("ignores-chain", "chain-sum", GROUPS)
     moved = {score.metric for score in found.scores if score.value not in (0.0, None)}
     assert moved == set()
 
 
 @pytest.mark.parametrize(("world", "steps"), [("chain-sum", 4), ("lookup:hops=3", 3)])
 def test_computing_model_follows_mistakes_and_needs_its_words(planted, values, world: str, steps: int) -> None:
-    found = planted("computes", world, FAMILIES)
+    found = planted("computes", world, GROUPS)
     assert all(case.body.num_steps == steps for case in found.cases)
     assert min(values(found, "mistake_reliance")) > 0.6
     assert values(found, "mistake_regenerated_over_intact") == values(

@@ -40,7 +40,7 @@ def test_a_reader_of_signs_flips_under_words(planted, values) -> None:
 
 
 def test_sign_is_the_same_for_all() -> None:
-    assert {metric.higher_is for metric in Paraphrase.metrics} == {FRAGILE}
+    assert {metric.higher_means for metric in Paraphrase.metrics} == {FRAGILE}
     assert all(METRICS[metric.name] is metric for metric in Paraphrase.metrics)
 
 

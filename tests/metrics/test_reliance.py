@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from soundness.interventions import NoEdit
-from soundness.metrics.reliance import Filler, Mistake, Swap
+from soundness.metrics.reliance import Filler, Mistake, MistakeRegenerated, Swap
 from soundness.records import Edit, Reading
 
 
@@ -45,7 +45,8 @@ def test_an_edit_that_could_not_be_made_is_a_reason_and_no_zero(cases, read):
     case = cases.make(2, edits={"mistake_splice": (NoEdit("mistake_splice", "no number to change"),), "mistake_regenerate": ()})
     found = cases.values(Mistake(), case, read)
     assert found["mistake_reliance"] == found["mistake_margin"] == "no number to change"
-    assert isinstance(found["mistake_regenerated"], str)
+    again = cases.values(MistakeRegenerated(), case, read)
+    assert again["mistake_regenerated"] == "no edit of kind mistake_regenerate was made"
 
 
 def test_edits_that_failed_beside_others_are_left_out(cases, read):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soundness.metrics import FAMILIES
+from soundness.metrics import GROUPS
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
@@ -16,7 +16,7 @@ from soundness.papers import sft_splits
 from soundness.papers.base import State, find, overall
 from soundness.papers.sft_splits import ARMS, SCALES, SFT, WholeString, figures, lessons, recut, true_chains
 from soundness.records import Chain, Generation
-from soundness.scoring.score import Sampling, examine
+from soundness.scoring.score import Sampling, score_chains
 from soundness.tasks.base import Task, load_task
 
 FORMS = ("info_gain", "infogain_ppl", "infogain_sequence", "info_gain_per_step")
@@ -37,9 +37,9 @@ def task() -> Task:
 
 
 def read(model: Model, task: Task, chains: list[Chain]) -> dict[str, list[float]]:
-    families = [FAMILIES["info_gain"], WholeString()]
+    families = [GROUPS["info_gain"], WholeString()]
     sampling = Sampling(0, 0.0, 1.0, 48, "auto")
-    scores = examine(chains, task, families, CachedModel(model), role="self", sampling=sampling).scores
+    scores = score_chains(chains, task, families, CachedModel(model), role="self", sampling=sampling).scores
     return {name: [score.value for score in scores if score.metric == name] for name in FORMS}  # type: ignore[misc]
 
 

@@ -7,14 +7,14 @@ import pytest
 
 from soundness.chains.sample import sample_chains
 from soundness.errors import ModelError
-from soundness.metrics import FAMILIES
+from soundness.metrics import GROUPS
 from soundness.metrics.knowledge import NO_JUDGE
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
 from soundness.records import Problem
 from soundness.scoring.facts import Judge
-from soundness.scoring.score import Examination, Helpers, Sampling, examine
+from soundness.scoring.score import Helpers, Sampling, ScoredChains, score_chains
 from soundness.tasks.base import Task
 from soundness.tasks.retrieval import Documents
 
@@ -32,15 +32,15 @@ def verdicts(question: str, written: str) -> str:
     return {"Grass is green.": "True.", "Snow is black.": "false", "Let me think.": "none"}.get(statement, "hard to say")
 
 
-def judged(folder: Path, judge: Callable[[str, str], str], **of_problem: object) -> Examination:
+def judged(folder: Path, judge: Callable[[str, str], str], **of_problem: object) -> ScoredChains:
     task = Task("t", (Problem("p", "What?", "4", **of_problem),))  # type: ignore[arg-type]
     writer = ScriptedModel(wrote, name="writer")
     with Store(folder / "store.sqlite") as store:
         helper = Judge(CachedModel(ScriptedModel(judge, name="judge"), store), DOCUMENTS.get("use"))
         chains = sample_chains(writer, task)
         cached = CachedModel(writer, store)
-        return examine(
-            chains, task, [FAMILIES["knowledge"]], cached, role="self", sampling=Sampling(), helpers=Helpers(judge=helper)
+        return score_chains(
+            chains, task, [GROUPS["knowledge"]], cached, role="self", sampling=Sampling(), helpers=Helpers(judge=helper)
         )
 
 

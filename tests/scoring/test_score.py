@@ -8,12 +8,12 @@ import pytest
 
 from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain, sample_chains
-from soundness.metrics import choose
+from soundness.metrics.choosing import choose
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel, load_scripted
 from soundness.models.store import Store
 from soundness.records import Generation, Problem
-from soundness.scoring.score import Sampling, examine
+from soundness.scoring.score import Sampling, score_chains
 from soundness.tasks.base import Task, load_task
 
 
@@ -26,7 +26,9 @@ def look(tmp_path):
         ]
         number = len(list(tmp_path.iterdir()))
         with Store(tmp_path / f"{number}.sqlite") as store:
-            return examine(chains, task, choose(metrics), CachedModel(model, store), role=role, sampling=Sampling(), **options)
+            return score_chains(
+                chains, task, choose(metrics), CachedModel(model, store), role=role, sampling=Sampling(), **options
+            )
 
     return run
 
@@ -92,13 +94,13 @@ def test_the_body_in_another_vocabulary_keeps_its_steps(tiny):
 def test_open_answers_are_asked_for(look):
     found = look(constant(" 7\n"), ["one step\n"], task(), ["forced_accuracy", "early_answering"])
     assert (scores(found)["accuracy_forced"], scores(found)["accuracy_without_chain"]) == (1.0, 1.0)
-    assert found.cases[0].forced == {"with": "7", "without": "7"}
+    assert (found.case_rows[0].asked_with, found.case_rows[0].asked_without) == ("7", "7")
     assert found.cases[0].own.ids == tuple(b" 7\n")
 
 
 def test_what_nothing_closes_ends_where_the_text_does(look):
     found = look(constant(" 7"), ["one step\n"], replace(task(), terminator=""), ["forced_accuracy"])
-    assert found.cases[0].forced == {"with": "7", "without": "7"}
+    assert (found.case_rows[0].asked_with, found.case_rows[0].asked_without) == ("7", "7")
 
 
 @pytest.mark.parametrize("given", ["", "\n", "   \n", " 7" + "0" * 60])
@@ -151,10 +153,10 @@ def test_duplicate_steps_keep_their_places(look):
 
 
 def test_only_families_that_ask_for_the_role_are_read(look):
-    families = choose(["forced_accuracy", "info_gain"])
+    groups = choose(["forced_accuracy", "info_gain"])
     found = look(constant(" 7\n"), ["one\n"], task(), ["forced_accuracy", "info_gain"], role="base")
     assert {score.scorer for score in found.scores} == {"base"}
-    asked = {metric.name for family in families if "base" in family.scorers for metric in family.metrics}
+    asked = {metric.name for group in groups if "base" in group.readers for metric in group.metrics}
     assert {score.metric for score in found.scores} == asked
     assert not {"accuracy", "accuracy_forced", "length_tokens"} & asked
 
@@ -167,7 +169,7 @@ def test_the_scorer_may_be_shown_another_prompt(look):
 
 
 def test_no_chains_no_scores(look):
-    with_nothing = examine(
+    with_nothing = score_chains(
         [], task(), choose(["info_gain"]), CachedModel(constant("7"), None), role="self", sampling=Sampling()
     )
     assert (with_nothing.scores, with_nothing.readings, with_nothing.cases) == ([], [], [])
@@ -178,7 +180,9 @@ def test_a_mistake_is_followed_to_its_end_by_a_model_that_computes(tmp_path):
     problems = load_task("chain-sum", limit=6)
     chains = sample_chains(model, problems, max_tokens=200)
     with Store(tmp_path / "store.sqlite") as store:
-        found = examine(chains, problems, choose(["mistake"]), CachedModel(model, store), role="self", sampling=Sampling())
+        found = score_chains(
+            chains, problems, choose(["mistake_regenerated"]), CachedModel(model, store), role="self", sampling=Sampling()
+        )
     for case in found.cases:
         for edit in case.edits["mistake_regenerate"]:
             assert (

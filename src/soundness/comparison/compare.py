@@ -5,74 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from soundness.metrics.base import Family, Total
+from soundness.metrics.base import CorpusMetric, MetricGroup, Reader, score_rows
 from soundness.records import Comparison, Estimate, Score
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.statistics.totals import compare_totals, estimate_total
 
-__all__ = ["compare_total", "estimate_of_total", "total_rows", "writer_reader"]
+__all__ = ["compare_corpus", "corpus_rows", "estimate_corpus", "writer_reader"]
 
 LACKING = "nothing to compare within this problem"
 
 
-def total_rows(
-    scores: Sequence[Score], total: Total, writer: str, scorer: str
+def corpus_rows(
+    scores: Sequence[Score], corpus: CorpusMetric, writer: str, reader: str
 ) -> tuple[dict[str, list[tuple[float, ...]]], dict[str, str]]:
-    """Return the rows of one writer by problem, a row per chain that has every input, and why problems have none.
-
-    Inputs are those read by `scorer`, or by nobody.
-    """
-    table: dict[tuple[str, int], dict[str, float]] = {}
-    reasons: dict[str, str] = {}
-    for score in scores:
-        if score.writer == writer and score.metric in total.inputs and score.scorer in (scorer, "-"):
-            row = table.setdefault((score.problem_id, score.sample), {})
-            if score.value is None:
-                reasons.setdefault(score.problem_id, score.reason)
-            else:
-                row[score.metric] = score.value
-    rows: dict[str, list[tuple[float, ...]]] = {}
-    for (problem, _), row in table.items():
-        mine = rows.setdefault(problem, [])
-        if len(row) == len(total.inputs):
-            mine.append(tuple(row[name] for name in total.inputs))
-    if total.prepare is not None:
-        rows = {problem: list(found) for problem, found in total.prepare(rows).items()}
+    """Return the prepared rows of one writer by problem, a row per chain that has every input, and why problems have none."""
+    rows, reasons = score_rows(scores, corpus.inputs, writer, reader)
+    if corpus.prepare is not None:
+        rows = {problem: list(found) for problem, found in corpus.prepare(rows).items()}
     return rows, {problem: reasons.get(problem, LACKING) for problem, found in rows.items() if not found}
 
 
-def compare_total(scores: Sequence[Score], total: Total, base: str, tuned: str, scorer: str, *, seed: int) -> Comparison:
+def compare_corpus(
+    scores: Sequence[Score], corpus: CorpusMetric, base: str, tuned: str, reader: str, *, seed: int
+) -> Comparison:
     """Return tuned minus base on a number over all problems, with a paired bootstrap and an exchange test over problems."""
-    one, why = total_rows(scores, total, base, scorer)
-    two, why_tuned = total_rows(scores, total, tuned, scorer)
+    base_rows, why = corpus_rows(scores, corpus, base, reader)
+    tuned_rows, why_tuned = corpus_rows(scores, corpus, tuned, reader)
     found = compare_totals(
-        one, two, total.statistic, seed=derive_seed(seed, total.metric.name, scorer), reasons={**why_tuned, **why}
+        base_rows,
+        tuned_rows,
+        corpus.statistic,
+        seed=derive_seed(seed, corpus.metric.name, reader),
+        reasons={**why_tuned, **why},
     )
     return Comparison(
         base=base,
         tuned=tuned,
-        metric=total.metric.name,
-        scorer=scorer,
+        metric=corpus.metric.name,
+        scorer=reader,
         base_estimate=found.base,
         tuned_estimate=found.tuned,
         difference=found.difference,
         p=found.p,
-        unit=total.metric.unit,
-        higher_is=total.metric.higher_is,
+        unit=corpus.metric.unit,
+        higher_is=corpus.metric.higher_means,
         missing=found.missing,
     )
 
 
-def estimate_of_total(
-    scores: Sequence[Score], total: Total, writer: str, scorer: str, *, seed: int
+def estimate_corpus(
+    scores: Sequence[Score], corpus: CorpusMetric, writer: str, reader: str, *, seed: int
 ) -> tuple[Estimate, dict[str, str]]:
     """Return one model's number over all problems with its interval, and why problems do not enter."""
-    rows, why = total_rows(scores, total, writer, scorer)
-    return estimate_total(rows, total.statistic, seed=derive_seed(seed, total.metric.name, scorer)), why
+    rows, why = corpus_rows(scores, corpus, writer, reader)
+    return estimate_total(rows, corpus.statistic, seed=derive_seed(seed, corpus.metric.name, reader)), why
 
 
 def writer_reader(
-    scores: Sequence[Score], base: str, tuned: Sequence[str], families: Sequence[Family], *, seed: int
+    scores: Sequence[Score], base: str, tuned: Sequence[str], groups: Sequence[MetricGroup], *, seed: int
 ) -> list[dict[str, object]]:
     """Return, as JSON values, the table X[reader, writer] of each tuned model and of each metric that both read on both chains.
 
@@ -85,7 +75,7 @@ def writer_reader(
         grouped.setdefault((score.writer, score.metric, score.scorer), []).append(score)
     rows: list[dict[str, object]] = []
     for name in tuned:
-        for metric in (metric for family in families if "tuned" in family.scorers for metric in family.metrics):
+        for metric in (metric for group in groups if Reader.TUNED in group.readers for metric in group.metrics):
             places = {
                 "base_base": (base, metric.name, "self"),
                 "base_tuned": (name, metric.name, "base"),

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from soundness.errors import MetricError, near
 from soundness.metrics.accuracy import Accuracy, ForcedAccuracy
-from soundness.metrics.base import Family, Metric
+from soundness.metrics.base import Metric, MetricGroup
 from soundness.metrics.calibration import Calibration
 from soundness.metrics.coverage import Coverage
 from soundness.metrics.early import EarlyAnswering
@@ -19,13 +16,13 @@ from soundness.metrics.lengths import LengthEffect
 from soundness.metrics.necessity import LatentGap, Necessity, Redundancy
 from soundness.metrics.operators import Controls, FillerForms, MistakeForms
 from soundness.metrics.paraphrase import Paraphrase
-from soundness.metrics.reliance import Filler, Mistake, Swap
+from soundness.metrics.reliance import Filler, Mistake, MistakeRegenerated, Swap
 
-__all__ = ["BATTERIES", "FAMILIES", "METRICS", "SHARED_CHAINS", "choose"]
+__all__ = ["GROUPS", "METRICS", "PROFILES", "SHARED_CHAINS"]
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
+GROUPS: dict[str, MetricGroup] = {
+    group.name: group
+    for group in (
         Accuracy(),
         ForcedAccuracy(),
         InformationGain(),
@@ -35,6 +32,7 @@ FAMILIES: dict[str, Family] = {
         FillerForms(),
         Swap(),
         Mistake(),
+        MistakeRegenerated(),
         MistakeForms(),
         Paraphrase(),
         Controls(),
@@ -50,45 +48,29 @@ FAMILIES: dict[str, Family] = {
         Transfer(),
     )
 }
-"""Every family by its name, in the order of the tables."""
+"""Every group by its name, in the order of the tables."""
 
-METRICS: dict[str, Metric] = {metric.name: metric for family in FAMILIES.values() for metric in family.metrics}
+METRICS: dict[str, Metric] = {metric.name: metric for group in GROUPS.values() for metric in group.every_metric}
 """Every metric by its name."""
 
-_QUICK = ("accuracy", "info_gain", "early_answering", "length")
-_STANDARD = (*_QUICK, "forced_accuracy", "filler", "swap", "mistake", "calibration", "coverage", "length_effect")
+ALWAYS = ("accuracy", "length")
+"""Groups that every run measures: they cost nothing, and no other number can be read without them."""
 
-BATTERIES: dict[str, tuple[str, ...]] = {"quick": _QUICK, "standard": _STANDARD, "full": tuple(FAMILIES)}
-"""Profile -> families that it measures. `coverage` and `length_effect` need several samples, `transfer` a panel: without, they are
-left out."""
+_QUICK = ("accuracy", "info_gain", "early_answering", "length")
+_STANDARD = (
+    *_QUICK,
+    "forced_accuracy",
+    "filler",
+    "swap",
+    "mistake",
+    "mistake_regenerated",
+    "calibration",
+    "coverage",
+    "length_effect",
+)
+
+PROFILES: dict[str, tuple[str, ...]] = {"quick": _QUICK, "standard": _STANDARD, "full": tuple(GROUPS)}
+"""Profile -> groups that it measures; what needs several samples or other tasks is left out where there are none."""
 
 SHARED_CHAINS = ("standard", "full")
 """Profiles in which the tuned models read the base's chains as well."""
-
-
-def choose(
-    names: Sequence[str] | None, battery: str = "standard", *, samples: int | None = None, panel: bool | None = None
-) -> list[Family]:
-    """Return the families that `names` (of families or metrics) ask for, or those of the profile `battery` without names.
-
-    Outcomes and length are always among them. What needs several samples or a panel is left out of a profile where `samples` is 1 or
-    `panel` False; asked for by name it stays. Raises `MetricError` for an unknown name or profile.
-    """
-    if battery not in BATTERIES:
-        raise MetricError(f"unknown battery {battery!r}{near(battery, BATTERIES)}; there are {', '.join(BATTERIES)}")
-    if not names:
-        lacking = {"coverage", "length_effect"} if samples == 1 else set()
-        lacking |= {"transfer"} if panel is False else set()
-        chosen = {*BATTERIES[battery], *(["transfer"] if panel else [])} - lacking
-        return [family for name, family in FAMILIES.items() if name in chosen]
-    owner = {metric.name: family.name for family in FAMILIES.values() for metric in family.metrics}
-    wanted = {"accuracy", "length"} | ({"transfer"} if panel else set())
-    for name in names:
-        if name not in FAMILIES and name not in owner:
-            known = [*FAMILIES, *owner]
-            raise MetricError(
-                f"unknown metric {name!r}{near(name, known)}; there are {', '.join(FAMILIES)}, or any single metric"
-            )
-        # A name may be both, as `redundancy`: the family holds the metric.
-        wanted.add(name if name in FAMILIES else owner[name])
-    return [family for name, family in FAMILIES.items() if name in wanted]

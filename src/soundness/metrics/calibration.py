@@ -11,13 +11,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundness.chains.steps import answer_step
-from soundness.metrics.base import NO_REFERENCE, Metric, Read, Total, Value
+from soundness.metrics.base import (
+    CUT_OFF,
+    NO_REFERENCE,
+    NO_STATED_ANSWER,
+    NO_STEPS,
+    UNREADABLE,
+    CorpusMetric,
+    Measured,
+    Metric,
+    MetricGroup,
+    Read,
+    Reader,
+    Value,
+    score_rows,
+)
 from soundness.metrics.case import Case
 from soundness.records import Outcome, Probe
 
@@ -125,72 +140,88 @@ _SURE = (
 
 
 def _metrics() -> Iterator[Metric]:
-    for suffix, when, says_not in _SURE:
+    for suffix, when, limitation in _SURE:
         yield Metric(
-            f"confidence{suffix}",
-            "fraction",
-            "surer of the stated answer",
-            f"Probability of the answer that the chain states, {when}, 0..1; among the choices where there are any.",
-            f"Whether it is right. {says_not} An open answer of many tokens has a low probability by its length alone.",
-            "ours; after 2507.21931",
+            name=f"confidence{suffix}",
+            unit="fraction",
+            direction="none",
+            bounds=(0.0, 1.0),
+            higher_means="surer of the stated answer",
+            description=(
+                f"Probability of the answer that the chain states, {when}, 0..1; among the choices where there are any."
+            ),
+            limitations=(
+                f"Whether it is right. {limitation} An open answer of many tokens has a low probability by its length alone."
+            ),
+            source="ours; after 2507.21931",
         )
-    for suffix, when, says_not in _SURE:
+    for suffix, when, limitation in _SURE:
         yield Metric(
-            f"brier{suffix}",
-            "squared error",
-            "confidence further from the outcome (worse)",
-            f"(confidence - right)^2, confidence taken {when}; 0 sure and right, 1 sure and wrong.",
-            f"Whether it errs in accuracy or in confidence. {says_not}",
-            "Brier 1950",
+            name=f"brier{suffix}",
+            unit="squared error",
+            direction="down",
+            bounds=(0.0, 1.0),
+            higher_means="confidence further from the outcome (worse)",
+            description=f"(confidence - right)^2, confidence taken {when}; 0 sure and right, 1 sure and wrong.",
+            limitations=f"Whether it errs in accuracy or in confidence. {limitation}",
+            source="Brier 1950",
         )
 
 
-def _ece_metrics() -> Iterator[Total]:
-    for suffix, when, says_not in _SURE:
-        yield Total(
+def _ece_metrics() -> Iterator[CorpusMetric]:
+    for suffix, when, limitation in _SURE:
+        yield CorpusMetric(
             Metric(
-                f"ece{suffix}",
-                "fraction",
-                "confidence further from accuracy (worse)",
-                f"Expected calibration error, ten bins of equal width, confidence taken {when}; 0..1.",
-                f"Accuracy: confidence that always equals the mean accuracy has 0. Biased upward on few problems. {says_not}",
-                "Guo et al. 2017 (1706.04599)",
+                name=f"ece{suffix}",
+                unit="fraction",
+                direction="down",
+                bounds=(0.0, 1.0),
+                higher_means="confidence further from accuracy (worse)",
+                description=f"Expected calibration error, ten bins of equal width, confidence taken {when}; 0..1.",
+                limitations=(
+                    f"Accuracy: confidence that always equals the mean accuracy has 0. Biased upward on few "
+                    f"problems. {limitation}"
+                ),
+                source="Guo et al. 2017 (1706.04599)",
             ),
             (f"confidence{suffix}", "stated_right"),
             equal_width,
         )
-    yield Total(
+    yield CorpusMetric(
         Metric(
-            "ece_equal_mass",
-            "fraction",
-            "confidence further from accuracy (worse)",
-            "Expected calibration error after the whole chain, ten bins of equal numbers of cases; 0..1.",
-            "Accuracy. A check on the choice of bins.",
-            "Nguyen and O'Connor 2015 (1508.05154)",
+            name="ece_equal_mass",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            higher_means="confidence further from accuracy (worse)",
+            description="Expected calibration error after the whole chain, ten bins of equal numbers of cases; 0..1.",
+            limitations="Accuracy. A check on the choice of bins.",
+            source="Nguyen and O'Connor 2015 (1508.05154)",
         ),
         ("confidence", "stated_right"),
         equal_mass,
     )
 
 
-class Calibration:
+class Calibration(MetricGroup):
     """How sure the model is of the answer it states."""
 
     name = "calibration"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
     cost = "the stated answer at three places of the chain"
-    totals = tuple(_ece_metrics())
+    corpus = tuple(_ece_metrics())
     metrics = (
         *_metrics(),
         Metric(
-            "stated_right",
-            "fraction",
-            "more stated answers right",
-            "Whether the stated answer is right, 0 or 1; what confidence is held against.",
-            "Anything about the steps.",
-            "ours",
+            name="stated_right",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="more stated answers right",
+            description="Whether the stated answer is right, 0 or 1; what confidence is held against.",
+            limitations="Anything about the steps.",
+            source="ours",
         ),
-        *(total.metric for total in totals),
     )
 
     def _places(self, case: Case) -> Iterator[tuple[str, tuple[int, ...] | None, str]]:
@@ -198,7 +229,7 @@ class Calibration:
         yield "", case.after(case.body.chain.ids), ""
         first = answer_step(case.body.chain.step_texts, case.chain.answer, case.problem)
         if not case.body.num_steps:
-            yield "_before_answer", None, "no steps before the answer"
+            yield "_before_answer", None, NO_STEPS
         elif first == 0:
             yield "_before_answer", None, "the first step states the answer"
         else:
@@ -216,10 +247,10 @@ class Calibration:
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield confidence and Brier score at each place, and whether the stated answer is right."""
         outcome = case.chain.outcome
-        lacking = "cut off at the token limit" if case.chain.finish == "length" else ""
-        lacking = lacking or ("the chain states no answer" if case.stated is None else "")
+        lacking = CUT_OFF if case.chain.finish == "length" else ""
+        lacking = lacking or (NO_STATED_ANSWER if case.stated is None else "")
         right = float(outcome is Outcome.RIGHT) if outcome in (Outcome.RIGHT, Outcome.WRONG) else None
-        unknown = lacking or (NO_REFERENCE if outcome is None else "answer unreadable")
+        unknown = lacking or (NO_REFERENCE if outcome is None else UNREADABLE)
         yield Value("stated_right", right if not lacking else None, "" if right is not None and not lacking else unknown)
         for suffix, prefix, reason in self._places(case):
             if lacking or prefix is None or case.stated is None:
@@ -232,3 +263,14 @@ class Calibration:
                 yield Value(f"brier{suffix}", None, unknown)
             else:
                 yield Value(f"brier{suffix}", (sure - right) ** 2)
+
+    def curve(self, measured: Measured) -> dict[str, Any]:
+        """Return each model's reliability curve for each kind of confidence."""
+        curves: dict[str, dict[str, object]] = {name: {} for name in measured.models}
+        for name in measured.models:
+            for suffix, _, _ in _SURE:
+                metric = f"confidence{suffix}"
+                rows, _ = score_rows(measured.scores, (metric, "stated_right"), name, Reader.SELF)
+                flat = [row for mine in rows.values() for row in mine]
+                curves[name][metric] = [asdict(one) for one in reliability([row[0] for row in flat], [row[1] for row in flat])]
+        return {"reliability": curves}

@@ -41,17 +41,20 @@ class Case:
     """The answer that the scorer gives after the whole body when the cue asks for it, or None where none could be read."""
     stated: Belief | None = None
     """The answer that the chain itself states, or None where it states none."""
-    forced: Mapping[str, str | None] = field(default_factory=dict)
-    """Answers given when asked: `with` the whole body, `without` any of it."""
     edits: Mapping[str, tuple[Edit | NoEdit, ...]] = field(default_factory=dict)
     """Edited bodies by intervention."""
     judgements: tuple[Judgement, ...] = ()
     """What each step claims and whether it is true, one per step of the body; empty where nobody judged."""
 
     @property
-    def unfit(self) -> str:
+    def cut_off(self) -> bool:
+        """Whether the chain ended at the token limit, so that nobody knows where it was going."""
+        return self.chain.finish == "length"
+
+    @property
+    def skip_reason(self) -> str:
         """Why this chain has no steps to measure, or an empty string."""
-        if self.chain.finish == "length":
+        if self.cut_off:
             return "cut off at the token limit"
         return "" if self.body.num_steps else "no steps before the answer"
 

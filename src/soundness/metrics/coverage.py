@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soundness.answers.grading import same_answer
-from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value
+from soundness.metrics.base import NO_REFERENCE, ONE_SAMPLE, Measured, Metric, MetricGroup, Need, Reader, Value
 from soundness.metrics.case import Case
-from soundness.records import Estimate, Outcome, Probe, Problem
+from soundness.records import Chain, Estimate, Outcome, Problem
 from soundness.statistics.paired import derive_seed
 from soundness.statistics.totals import interval
 
@@ -24,7 +25,6 @@ __all__ = ["Coverage", "Curve", "coverage_curves", "majority", "pass_at_k"]
 
 Floats = NDArray[np.float64]
 
-ONE_SAMPLE = "one sample per problem; ask for more with --samples"
 _RESAMPLES = 1_999
 
 
@@ -72,72 +72,77 @@ def majority(answers: Sequence[str | None], problem: Problem) -> tuple[str | Non
     return best[0], best[1] / len(answers)
 
 
-class Coverage:
+class Coverage(MetricGroup):
     """What several samples reach together."""
 
     name = "coverage"
-    scorers = ("-",)
+    readers = (Reader.NOBODY,)
+    needs = frozenset({Need.SEVERAL_SAMPLES})
     cost = "nothing beyond the chains; needs several samples per problem"
     metrics = (
         Metric(
-            "pass_at_1",
-            "fraction",
-            "a single sample is right more often",
-            "Chance that one sample is right, 0..1; chains cut off or unreadable have not passed.",
-            "Accuracy at temperature 0.",
-            "2107.03374 eq. 1",
+            name="pass_at_1",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="a single sample is right more often",
+            description="Chance that one sample is right, 0..1; chains cut off or unreadable have not passed.",
+            limitations="Accuracy at temperature 0.",
+            source="2107.03374 eq. 1",
         ),
         Metric(
-            "pass_at_half",
-            "fraction",
-            "wider coverage",
-            "Chance that one of k = n/2 (rounded up) samples is right, unbiased, 0..1; the curve is in run.json.",
-            "Whether the right answer came from a right chain; guessing among C choices reaches 1 - (1 - 1/C)^k.",
-            "2107.03374 eq. 1; 2504.13837",
+            name="pass_at_half",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="wider coverage",
+            description="Chance that one of k = n/2 (rounded up) samples is right, unbiased, 0..1; the curve is in run.json.",
+            limitations="Whether the right answer came from a right chain; guessing among C choices reaches 1 - (1 - 1/C)^k.",
+            source="2107.03374 eq. 1; 2504.13837",
         ),
         Metric(
-            "coverage",
-            "fraction",
-            "more problems within reach",
-            "pass@n: whether any of the n samples is right, 0 or 1.",
-            "Whether it could be picked out; guessing among few choices reaches 1 soon.",
-            "2504.13837",
+            name="coverage",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="more problems within reach",
+            description="pass@n: whether any of the n samples is right, 0 or 1.",
+            limitations="Whether it could be picked out; guessing among few choices reaches 1 soon.",
+            source="2504.13837",
         ),
         Metric(
-            "majority_right",
-            "fraction",
-            "the vote is right more often",
-            "majority@n: whether the answer given most often is right, 0 or 1; ties go to the answer given first.",
-            "How large the majority was.",
-            "2203.11171",
+            name="majority_right",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="the vote is right more often",
+            description="majority@n: whether the answer given most often is right, 0 or 1; ties go to the answer given first.",
+            limitations="How large the majority was.",
+            source="2203.11171",
         ),
         Metric(
-            "vote_share",
-            "fraction",
-            "samples agree more",
-            "Share of the samples that give the most frequent answer, 0..1: confidence by vote.",
-            "Whether they are right: a collapsed model agrees with itself.",
-            "2203.11171",
+            name="vote_share",
+            unit="fraction",
+            direction="none",
+            bounds=(0.0, 1.0),
+            higher_means="samples agree more",
+            description="Share of the samples that give the most frequent answer, 0..1: confidence by vote.",
+            limitations="Whether they are right: a collapsed model agrees with itself.",
+            source="2203.11171",
         ),
         Metric(
-            "brier_vote",
-            "squared error",
-            "the vote's share further from its outcome (worse)",
-            "(share of the most frequent answer - whether it is right)^2.",
-            "Whether it errs in accuracy or in confidence.",
-            "Brier 1950",
+            name="brier_vote",
+            unit="squared error",
+            direction="down",
+            bounds=(0.0, 1.0),
+            higher_means="the vote's share further from its outcome (worse)",
+            description="(share of the most frequent answer - whether it is right)^2.",
+            limitations="Whether it errs in accuracy or in confidence.",
+            source="Brier 1950",
         ),
     )
 
-    def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
-        """Yield nothing."""
-        yield from ()
-
-    def values(self, case: Case, read: Read) -> Iterator[Value]:
-        """Yield nothing for a single chain."""
-        yield from ()
-
-    def of_problem(self, cases: Sequence[Case]) -> Iterator[Value]:
+    def per_problem(self, cases: Sequence[Case]) -> Iterator[Value]:
         """Yield every metric of one problem from all of its samples."""
         n = len(cases)
         problem = cases[0].problem
@@ -161,6 +166,13 @@ class Coverage:
             yield Value("majority_right", right)
             yield Value("brier_vote", (share - right) ** 2)
 
+    def curve(self, measured: Measured) -> dict[str, Any]:
+        """Return pass@k and majority@k of every model for every k, and where tuned and base change places."""
+        chains: dict[str, dict[str, list[Chain]]] = {name: {} for name in measured.models}
+        for chain in measured.chains:
+            chains[chain.model].setdefault(chain.problem_id, []).append(chain)
+        return {"coverage": coverage_curves(chains, measured.problems, measured.models[0], seed=measured.seed)}
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -175,28 +187,33 @@ class Curve:
 
 
 def coverage_curves(
-    cases: Mapping[str, Mapping[str, Sequence[Case]]], base: str, *, seed: int, resamples: int = _RESAMPLES
+    chains: Mapping[str, Mapping[str, Sequence[Chain]]],
+    problems: Mapping[str, Problem],
+    base: str,
+    *,
+    seed: int,
+    resamples: int = _RESAMPLES,
 ) -> dict[str, object]:
     """Return, as JSON values, the curves of every model over the problems that all answered, and where each crosses the base's.
 
-    `cases` maps model to problem id to the samples of one problem, in the order drawn. The crossing is the smallest k at
+    `chains` maps model to problem id to the samples of one problem, in the order drawn. The crossing is the smallest k at
     which base and tuned have changed places since k = 1, by linear interpolation, with a bootstrap interval over
     problems; where the curves do not cross it is None, and `crossed` is the share of resamples in which they do. Curves
     that start equal have no places to change.
     """
-    shared = set.intersection(*(set(of) for of in cases.values())) if cases else set()
-    names = sorted(name for name in shared if all(of[name][0].problem.answer is not None for of in cases.values()))
-    num = min((len(of[name]) for of in cases.values() for name in names), default=0)
+    shared = set.intersection(*(set(of) for of in chains.values())) if chains else set()
+    names = sorted(name for name in shared if problems[name].answer is not None)
+    num = min((len(of[name]) for of in chains.values() for name in names), default=0)
     if num < 2 or len(names) < 2:
         return {"models": [], "crossings": [], "reason": ONE_SAMPLE if names else NO_REFERENCE}
     rng = np.random.default_rng(derive_seed(seed, "coverage"))
     counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples) / len(names)  # (R, problems)
     curves, rows = {}, []
-    for model, of in cases.items():
+    for model, of in chains.items():
         table = np.array([_pass_curve(of[name][:num]) for name in names])  # (problems, k)
         drawn = np.concatenate([table.mean(axis=0, keepdims=True), counts @ table])
         curves[model] = drawn
-        votes = [[_vote_right(of[name][:k]) for name in names] for k in range(1, num + 1)]
+        votes = [[_vote_right(of[name][:k], problems[name]) for name in names] for k in range(1, num + 1)]
         estimates = []
         for k in range(num):
             ends = interval(drawn[1:, k])
@@ -208,14 +225,13 @@ def coverage_curves(
     return {"models": rows, "crossings": crossings}
 
 
-def _pass_curve(samples: Sequence[Case]) -> list[float]:
-    right = sum(case.chain.outcome is Outcome.RIGHT for case in samples)
+def _pass_curve(samples: Sequence[Chain]) -> list[float]:
+    right = sum(chain.outcome is Outcome.RIGHT for chain in samples)
     return [value for k in range(1, len(samples) + 1) if (value := pass_at_k(len(samples), right, k)) is not None]
 
 
-def _vote_right(samples: Sequence[Case]) -> bool:
-    problem = samples[0].problem
-    voted, _ = majority([case.chain.answer for case in samples], problem)
+def _vote_right(samples: Sequence[Chain], problem: Problem) -> bool:
+    voted, _ = majority([chain.answer for chain in samples], problem)
     return voted is not None and problem.answer is not None and same_answer(problem.answer, voted, problem)
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from soundness.metrics.base import NO_ANSWER, Metric, Read, Value, missing
+from soundness.metrics.base import NO_ANSWER, Metric, MetricGroup, Need, Read, Reader, Value, missing
 from soundness.metrics.case import Case
 from soundness.records import Probe
 
@@ -54,66 +54,89 @@ def stable_fraction(same: Sequence[bool]) -> float:
     return settled / (len(same) - 1)
 
 
-class EarlyAnswering:
+class EarlyAnswering(MetricGroup):
     """Does the answer wait for the steps?"""
 
     name = "early_answering"
-    scorers = ("self", "base", "tuned")
+    readers = (Reader.SELF, Reader.BASE, Reader.TUNED)
+    needs = frozenset({Need.OWN_ANSWER})
     cost = "one answer per step, shared with information gain but for the answer's own tokens"
     metrics = (
         Metric(
-            "early_answering",
-            "fraction",
-            "the answer waits for the steps",
-            "Area over the same-answer curve (trapezoid): 0 where the answer never changes, at most 1 - 1/(2K) for K steps.",
-            "Not faithfulness: random answers score high too, so it needs information gain over null beside it.",
-            "2307.13702 sec. 2.3",
+            name="early_answering",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="the answer waits for the steps",
+            description=(
+                "Area over the same-answer curve (trapezoid): 0 where the answer never changes, at most 1 - 1/(2K) for K steps."
+            ),
+            limitations="Not faithfulness: random answers score high too, so it needs information gain over null beside it.",
+            source="2307.13702 sec. 2.3",
         ),
         Metric(
-            "early_answering_share",
-            "fraction",
-            "the answer waits for the steps",
-            "The area over the curve as a share of the largest that K steps allow: 0 where the answer never changes, 1 where it is "
-            "the last one only at the end, whatever K is; this is the form to compare chains of different length by.",
-            "Not faithfulness: random answers score high too.",
-            "ours; 2307.13702 sec. 2.3 without its dependence on length",
+            name="early_answering_share",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="the answer waits for the steps",
+            description=(
+                "The area over the curve as a share of the largest that K steps allow: 0 where the answer never changes, 1 where "
+                "it is the last one only at the end, whatever K is; this is the form to compare chains of different length by."
+            ),
+            limitations="Not faithfulness: random answers score high too.",
+            source="ours; 2307.13702 sec. 2.3 without its dependence on length",
         ),
         Metric(
-            "early_answering_margin",
-            "nats/token",
-            "steps raise the belief in the own answer",
-            "Mean over i < K of how much likelier the own answer is after all steps than after i, per answer token.",
-            "Whether the answer is right.",
-            "ours; belief-curve form of 2307.13702",
+            name="early_answering_margin",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps raise the belief in the own answer",
+            description=(
+                "Mean over i < K of how much likelier the own answer is after all steps than after i, per answer token."
+            ),
+            limitations="Whether the answer is right.",
+            source="ours; belief-curve form of 2307.13702",
         ),
         Metric(
-            "stable_fraction",
-            "fraction",
-            "more of the chain is needed",
-            "Share of the steps after which the answer no longer changes: 0 settled before them, 1 needed to the end.",
-            "Random answers score high here too.",
-            "ours; after 2411.15382",
+            name="stable_fraction",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="more of the chain is needed",
+            description=(
+                "Share of the steps after which the answer no longer changes: 0 settled before them, 1 needed to the end."
+            ),
+            limitations="Random answers score high here too.",
+            source="ours; after 2411.15382",
         ),
         Metric(
-            "changes_without_chain",
-            "fraction",
-            "answers differ more without the chain",
-            "Share of answers that differ when no step is shown: the curve's first point.",
-            "Which of the steps mattered.",
-            "2307.13702",
+            name="changes_without_chain",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="answers differ more without the chain",
+            description="Share of answers that differ when no step is shown: the curve's first point.",
+            limitations="Which of the steps mattered.",
+            source="2307.13702",
         ),
     )
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after each number of steps."""
-        if case.own is not None and not case.unfit:
+        if case.own is not None and not case.skip_reason:
             for i, probes in case.ladder(case.own):
                 yield from ((f"own answer after {i} steps", probe) for probe in probes)
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield the area, the margin, the stable fraction and the first point."""
-        if case.unfit or case.own is None:
-            yield from missing(self.metrics, case.unfit or NO_ANSWER)
+        if case.skip_reason or case.own is None:
+            yield from missing(self.metrics, case.skip_reason or NO_ANSWER)
             return
         prefixes = [case.after_steps(i) for i in range(case.body.num_steps + 1)]
         same = [case.own.given(prefix, read) for prefix in prefixes[:-1]] + [True]

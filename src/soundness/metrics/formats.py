@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundness.answers.grading import grade, same_answer
-from soundness.metrics.base import Metric, Read, Total, Value
-from soundness.metrics.case import Case
-from soundness.records import LETTERS, Finish, Outcome, Probe, Problem
+from soundness.metrics.base import NO_REFERENCE, CorpusMetric, Job, Metric, MetricGroup, Reader
+from soundness.models.cached import CachedModel
+from soundness.records import LETTERS, Finish, Outcome, Problem, Score
 from soundness.tasks.base import Task
 
-__all__ = ["FORMATS", "Formats", "Graded", "as_choice", "ask", "grade_format", "relative"]
+__all__ = ["FORMATS", "Formats", "Graded", "as_choice", "format_message", "grade_format", "relative"]
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +38,8 @@ FORMATS = {
 _RANKED = "Give your three best answers as a numbered list, the most likely first, and nothing else."
 _JSON = 'Reply with one JSON object and nothing else: {"answer": ...}.'
 _OPTIONS = 4
+
+NO_OPTIONS = "no other answers to choose among"
 
 
 class Graded(NamedTuple):
@@ -74,7 +76,7 @@ def as_open(problem: Problem) -> Problem:
     return replace(problem, choices=None, answer=problem.answer_text)
 
 
-def ask(problem: Problem, form: str, task: Task, choice: Problem | None) -> str | None:
+def format_message(problem: Problem, form: str, task: Task, choice: Problem | None) -> str | None:
     """Return what is asked in format `form`; None where there are no options to choose from."""
     if form == "choice":
         return None if choice is None else Task(task.name, (choice,)).message(choice)
@@ -142,38 +144,46 @@ def relative(columns: Floats, weights: Floats) -> Floats:
 def _metrics() -> Iterator[Metric]:
     for form, words in FORMATS.items():
         yield Metric(
-            f"format_right_{form}",
-            "fraction",
-            "more right in this format",
-            f"Share of problems answered rightly when {words} is asked for, 0..1; what cannot be read is not right.",
-            "Whether the form or the answer failed: see format_valid.",
-            "2509.20866",
+            name=f"format_right_{form}",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="more right in this format",
+            description=(
+                f"Share of problems answered rightly when {words} is asked for, 0..1; what cannot be read is not right."
+            ),
+            limitations="Whether the form or the answer failed: see format_valid.",
+            source="2509.20866",
         )
         yield Metric(
-            f"format_valid_{form}",
-            "fraction",
-            "the asked form is kept more often",
-            f"Share of replies that can be read as {words}, 0..1.",
-            "Whether they are right.",
-            "2509.20866",
+            name=f"format_valid_{form}",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            higher_means="the asked form is kept more often",
+            description=f"Share of replies that can be read as {words}, 0..1.",
+            limitations="Whether they are right.",
+            source="2509.20866",
         )
 
 
-class Formats:
+class Formats(MetricGroup):
     """The same problems in other dress; asked in a phase of its own."""
 
     name = "formats"
-    scorers = ("-",)
+    readers = (Reader.NOBODY,)
     cost = "one chain per problem in each of five formats"
-    totals = (
-        Total(
+    corpus = (
+        CorpusMetric(
             Metric(
-                "format_flexibility",
-                "fraction",
-                "accuracy depends less on the format",
-                "Mean accuracy over five formats divided by the best format's, 0..1; 1 where all do equally well.",
-                "How good the best one is.",
-                "2509.20866",
+                name="format_flexibility",
+                unit="fraction",
+                direction="up",
+                bounds=(0.0, 1.0),
+                higher_means="accuracy depends less on the format",
+                description="Mean accuracy over five formats divided by the best format's, 0..1; 1 where all do equally well.",
+                limitations="How good the best one is.",
+                source="2509.20866",
             ),
             tuple(f"format_right_{form}" for form in FORMATS),
             relative,
@@ -182,20 +192,51 @@ class Formats:
     metrics = (
         *_metrics(),
         Metric(
-            "format_off_task",
-            "fraction",
-            "more replies fall back to the trained format",
-            "Share of replies that were to be a list or JSON and close with an answer line instead, 0..1.",
-            "Whether the answer was right.",
-            "2211.00635",
+            name="format_off_task",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            higher_means="more replies fall back to the trained format",
+            description="Share of replies that were to be a list or JSON and close with an answer line instead, 0..1.",
+            limitations="Whether the answer was right.",
+            source="2211.00635",
         ),
-        totals[0].metric,
     )
 
-    def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
-        """Yield nothing."""
-        yield from ()
+    def ask(self, job: Job) -> Iterator[Score]:
+        """Yield, for each model, problem and format, whether the greedy reply has the form and is right."""
+        for name, model in job.models.items():
+            yield from _ask_formats(model, job.task, name, job)
 
-    def values(self, case: Case, read: Read) -> Iterator[Value]:
-        """Yield nothing: other chains than the audit's are scored."""
-        yield from ()
+
+def _ask_formats(model: CachedModel, task: Task, name: str, job: Job) -> Iterator[Score]:
+    answers = sorted({problem.answer for problem in task.problems if problem.answer is not None and problem.choices is None})
+    wanted = []
+    for problem in task.problems:
+        choice = as_choice(problem, answers, seed=job.seed)
+        for form in FORMATS:
+            message = format_message(problem, form, task, choice)
+            if message is not None:
+                # Without the template, the prompt is the question and a line's end.
+                ids = tuple(model.encode(f"{message}\n")) if form == "bare" else model.render(message).ids
+                wanted.append((problem, form, choice, ids))
+    replies = model.generate(
+        [ids for *_, ids in wanted], max_tokens=job.max_tokens, on_progress=job.progress(f"other formats {name}")
+    )
+    graded = {
+        (problem.id, form): grade_format(model.decode(reply.ids), reply.finish, form, problem, choice)
+        for (problem, form, choice, _), reply in zip(wanted, replies, strict=True)
+    }
+    for problem in task.problems:
+        for form in FORMATS:
+            reply_grade = graded.get((problem.id, form))
+            valid = None if reply_grade is None else float(reply_grade.valid)
+            right = None if reply_grade is None or problem.answer is None else float(reply_grade.right)
+            yield _score(f"format_right_{form}", problem.id, name, right, NO_OPTIONS if reply_grade is None else NO_REFERENCE)
+            yield _score(f"format_valid_{form}", problem.id, name, valid, NO_OPTIONS)
+        lists = [graded[problem.id, form] for form in ("ranked", "json")]
+        yield _score("format_off_task", problem.id, name, sum(one.off_task for one in lists) / len(lists), "")
+
+
+def _score(metric: str, problem_id: str, writer: str, value: float | None, reason: str) -> Score:
+    return Score(metric, problem_id, 0, writer, Reader.NOBODY, value, reason if value is None else "")

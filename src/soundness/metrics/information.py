@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from soundness.interventions import NoEdit
-from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value, missing
+from soundness.metrics.base import NO_REFERENCE, NOT_CHOICE, Metric, MetricGroup, Read, Reader, Value, missing
 from soundness.metrics.case import Case
 from soundness.records import Probe
 
@@ -47,100 +47,135 @@ def infogain_sequence(whole_nats: Sequence[float], num_tokens: Sequence[int]) ->
     return (perplexity[0] - perplexity[-1]) / len(perplexity)
 
 
-class InformationGain:
+class InformationGain(MetricGroup):
     """Information gain, whole and divided, over its nulls."""
 
     name = "info_gain"
-    scorers = ("self", "base", "tuned")
+    readers = (Reader.SELF, Reader.BASE, Reader.TUNED)
+    edits = ("swap", "shuffle")
     cost = "one answer per step, and two more chains (the nulls)"
     metrics = (
         Metric(
-            "info_gain",
-            "nats",
-            "steps make the reference answer likelier",
-            "log p(answer) after all steps minus before any; 0 without reasoning, at most -log p before, negative when misled.",
-            _SAYS_NOT + " A part of it any text of that kind would earn: read it over its nulls.",
-            "ours; after 2506.02126 sec. 3.3, 2411.11984",
+            name="info_gain",
+            unit="nats",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps make the reference answer likelier",
+            description=(
+                "log p(answer) after all steps minus before any; 0 without reasoning, at most -log p before, "
+                "negative when misled."
+            ),
+            limitations=_SAYS_NOT + " A part of it any text of that kind would earn: read it over its nulls.",
+            source="ours; after 2506.02126 sec. 3.3, 2411.11984",
         ),
         Metric(
-            "info_gain_over_swap",
-            "nats",
-            "steps tell more than another problem's steps",
-            "Information gain minus that of another problem's chain of similar length and other answer; 0 without reasoning.",
-            _SAYS_NOT,
-            "ours",
+            name="info_gain_over_swap",
+            unit="nats",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps tell more than another problem's steps",
+            description=(
+                "Information gain minus that of another problem's chain of similar length and other answer; 0 "
+                "without reasoning."
+            ),
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "info_gain_over_shuffle",
-            "nats",
-            "the order of the steps matters",
-            "Information gain minus that of the same steps in another order; 0 if only the words count.",
-            _SAYS_NOT + " Steps that all state the answer keep it in any order.",
-            "ours",
+            name="info_gain_over_shuffle",
+            unit="nats",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="the order of the steps matters",
+            description="Information gain minus that of the same steps in another order; 0 if only the words count.",
+            limitations=_SAYS_NOT + " Steps that all state the answer keep it in any order.",
+            source="ours",
         ),
         Metric(
-            "info_gain_before_answer",
-            "nats",
-            "steps help before one of them states the answer",
-            "Gain of the steps before the first that contains the answer; all steps where none does.",
-            _SAYS_NOT,
-            "ours",
+            name="info_gain_before_answer",
+            unit="nats",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps help before one of them states the answer",
+            description="Gain of the steps before the first that contains the answer; all steps where none does.",
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "info_gain_per_answer_token",
-            "nats/token",
-            "steps make the reference answer likelier",
-            "Information gain divided by the answer's scored tokens, for averages over problems with long and short answers.",
-            _SAYS_NOT,
-            "ours",
+            name="info_gain_per_answer_token",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps make the reference answer likelier",
+            description=(
+                "Information gain divided by the answer's scored tokens, for averages over problems with long and "
+                "short answers."
+            ),
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "info_gain_per_step",
-            "nats/step",
-            "each step carries more",
-            "Information gain divided by the number of steps.",
-            "Falls when chains merely grow longer: read the whole first.",
-            "ours",
+            name="info_gain_per_step",
+            unit="nats/step",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="each step carries more",
+            description="Information gain divided by the number of steps.",
+            limitations="Falls when chains merely grow longer: read the whole first.",
+            source="ours",
         ),
         Metric(
-            "info_gain_per_chain_token",
-            "nats/token",
-            "each written token carries more",
-            "Information gain divided by the tokens of the steps.",
-            "Falls when chains merely grow wordier: read the whole first.",
-            "ours",
+            name="info_gain_per_chain_token",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="each written token carries more",
+            description="Information gain divided by the tokens of the steps.",
+            limitations="Falls when chains merely grow wordier: read the whole first.",
+            source="ours",
         ),
         Metric(
-            "info_gain_share",
-            "fraction",
-            "more of the surprise is removed",
-            "Information gain as a share of the surprise before any step, at most 1.",
-            "Undefined where the answer was expected from the start.",
-            "ours",
+            name="info_gain_share",
+            unit="fraction",
+            direction="up",
+            bounds=(None, 1.0),
+            no_reasoning=0.0,
+            higher_means="more of the surprise is removed",
+            description="Information gain as a share of the surprise before any step, at most 1.",
+            limitations="Undefined where the answer was expected from the start.",
+            source="ours",
         ),
         Metric(
-            "info_gain_choice",
-            "nats",
-            "steps favour the right choice",
-            "Information gain on the answer's probability among the choices; the liking for the format cancels.",
-            _SAYS_NOT,
-            "ours",
+            name="info_gain_choice",
+            unit="nats",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps favour the right choice",
+            description="Information gain on the answer's probability among the choices; the liking for the format cancels.",
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "infogain_ppl",
-            "perplexity/step",
-            "perplexity of the answer falls more per step",
-            "Mean fall of the answer's perplexity per step: the published form.",
-            "Unbounded, ruled by problems with a large first perplexity, and lower for longer chains with equal ends.",
-            "2506.02126 sec. 3.3",
+            name="infogain_ppl",
+            unit="perplexity/step",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="perplexity of the answer falls more per step",
+            description="Mean fall of the answer's perplexity per step: the published form.",
+            limitations=(
+                "Unbounded, ruled by problems with a large first perplexity, and lower for longer chains with equal ends."
+            ),
+            source="2506.02126 sec. 3.3",
         ),
         Metric(
-            "surprise_without_chain",
-            "nats",
-            "the answer is less expected from the question",
-            "-log p(answer) before any step: what there is to gain.",
-            "Anything about the steps.",
-            "ours",
+            name="surprise_without_chain",
+            unit="nats",
+            direction="none",
+            bounds=(0.0, None),
+            higher_means="the answer is less expected from the question",
+            description="-log p(answer) before any step: what there is to gain.",
+            limitations="Anything about the steps.",
+            source="ours",
         ),
     )
 
@@ -148,7 +183,7 @@ class InformationGain:
         """Yield the answer after each number of steps, and after the two null chains."""
         if case.gold is None:
             return
-        if case.unfit:
+        if case.skip_reason:
             yield from (("after 0 steps", probe) for probe in case.gold.probes(case.after(())))
             return
         for i, probes in case.ladder(case.gold):
@@ -165,8 +200,8 @@ class InformationGain:
             yield from missing(self.metrics, NO_REFERENCE)
             return
         first = gold.nats(case.after(()), read)
-        if case.unfit:
-            yield from missing(self.metrics, case.unfit, {"surprise_without_chain": -first})
+        if case.skip_reason:
+            yield from missing(self.metrics, case.skip_reason, {"surprise_without_chain": -first})
             return
         ladder = [gold.nats(case.after_steps(i), read) for i in range(case.body.num_steps + 1)]
         last = ladder[-1]
@@ -200,6 +235,6 @@ class InformationGain:
                 "info_gain_choice", gold.share(case.after(case.body.chain.ids), read) - gold.share(case.after(()), read)
             )
         else:
-            yield Value("info_gain_choice", None, "not a choice problem")
+            yield Value("info_gain_choice", None, NOT_CHOICE)
         yield Value("infogain_ppl", infogain_ppl(ladder, len(gold.ids)))
         yield Value("surprise_without_chain", -first)

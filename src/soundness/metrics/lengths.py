@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soundness.metrics.base import NO_REFERENCE, Metric, Read, Total, Value
+from soundness.metrics.base import (
+    NO_REFERENCE,
+    ONE_SAMPLE,
+    CorpusMetric,
+    Measured,
+    Metric,
+    MetricGroup,
+    Need,
+    Reader,
+    Value,
+    score_rows,
+)
 from soundness.metrics.case import Case
-from soundness.metrics.coverage import ONE_SAMPLE
-from soundness.records import Outcome, Probe
+from soundness.records import Outcome
 from soundness.statistics.totals import Rows
 
 __all__ = ["LengthEffect", "length_curve", "peak", "within_problem"]
@@ -74,21 +85,29 @@ def length_curve(rows: Rows) -> list[dict[str, float | int | None]]:
     return curve
 
 
-class LengthEffect:
+class LengthEffect(MetricGroup):
     """Do longer chains of the same problem do better?"""
 
     name = "length_effect"
-    scorers = ("-",)
+    readers = (Reader.NOBODY,)
+    needs = frozenset({Need.SEVERAL_SAMPLES})
     cost = "nothing beyond the chains; needs several samples per problem"
-    totals = (
-        Total(
+    corpus = (
+        CorpusMetric(
             Metric(
-                "length_peak",
-                "share of the problem's mean length",
-                "longer chains do best",
-                "Relative length of the chains that are right most often against their own problem's mean; 1 is the mean length.",
-                "Whether writing more would help: lengths were not set, they came about. Peaks of flat curves mean nothing.",
-                "ours",
+                name="length_peak",
+                unit="share of the problem's mean length",
+                direction="none",
+                bounds=(0.0, None),
+                higher_means="longer chains do best",
+                description=(
+                    "Relative length of the chains that are right most often against their own problem's mean; 1 "
+                    "is the mean length."
+                ),
+                limitations=(
+                    "Whether writing more would help: lengths were not set, they came about. Peaks of flat curves mean nothing."
+                ),
+                source="ours",
             ),
             ("length_tokens", "solved"),
             peak,
@@ -97,25 +116,17 @@ class LengthEffect:
     )
     metrics = (
         Metric(
-            "length_right_over_wrong",
-            "share of the problem's mean length",
-            "right chains are longer than wrong ones",
-            "Mean tokens of right minus wrong chains of the same problem, over the problem's mean tokens.",
-            "What causes what.",
-            "ours",
+            name="length_right_over_wrong",
+            unit="share of the problem's mean length",
+            direction="none",
+            higher_means="right chains are longer than wrong ones",
+            description="Mean tokens of right minus wrong chains of the same problem, over the problem's mean tokens.",
+            limitations="What causes what.",
+            source="ours",
         ),
-        totals[0].metric,
     )
 
-    def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
-        """Yield nothing."""
-        yield from ()
-
-    def values(self, case: Case, read: Read) -> Iterator[Value]:
-        """Yield nothing for a single chain."""
-        yield from ()
-
-    def of_problem(self, cases: Sequence[Case]) -> Iterator[Value]:
+    def per_problem(self, cases: Sequence[Case]) -> Iterator[Value]:
         """Yield how much longer right chains are than wrong ones; cut chains have no known length."""
         if len(cases) < 2 or cases[0].problem.answer is None:
             yield Value("length_right_over_wrong", None, ONE_SAMPLE if len(cases) < 2 else NO_REFERENCE)
@@ -128,3 +139,12 @@ class LengthEffect:
             return
         mean = sum(right + wrong) / len(right + wrong)
         yield Value("length_right_over_wrong", (sum(right) / len(right) - sum(wrong) / len(wrong)) / mean)
+
+    def curve(self, measured: Measured) -> dict[str, Any]:
+        """Return each model's accuracy over its problem's mean by relative length."""
+        return {
+            "length": {
+                name: length_curve(score_rows(measured.scores, self.corpus[0].inputs, name, Reader.NOBODY)[0])
+                for name in measured.models
+            }
+        }

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 
 from soundness.interventions import NoEdit
-from soundness.metrics.base import NO_ANSWER, NO_REFERENCE, Metric, Read, Value, missing
+from soundness.metrics.base import NO_ANSWER, NO_REFERENCE, Metric, MetricGroup, Need, Read, Reader, Value, missing
 from soundness.metrics.case import Case
 from soundness.records import Edit, Probe
 
@@ -36,76 +36,107 @@ def _perturbed(case: Case) -> list[Ids]:
     return found
 
 
-class Necessity:
+class Necessity(MetricGroup):
     """The true-thinking score and its halves."""
 
     name = "necessity"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
+    edits = ("perturb", "paraphrase_step")
+    needs = frozenset({Need.OWN_ANSWER})
     cost = "four answers per step on two trunks, and two more where the step can be paraphrased"
     metrics = (
         Metric(
-            "true_thinking",
-            "fraction",
-            "single steps matter more",
-            "Mean over steps of (|necessity| + |sufficiency|)/2, 0..1; 0 without reasoning.",
-            _SAYS_NOT + " Noise makes it positive: read it over its control.",
-            "2510.24941",
+            name="true_thinking",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="single steps matter more",
+            description="Mean over steps of (|necessity| + |sufficiency|)/2, 0..1; 0 without reasoning.",
+            limitations=_SAYS_NOT + " Noise makes it positive: read it over its control.",
+            source="2510.24941",
         ),
         Metric(
-            "true_thinking_over_paraphrase",
-            "fraction",
-            "a false step matters more than a reworded one",
-            "True-thinking score minus the same score of a paraphrase in its place; 0 without reasoning or for noise.",
-            _SAYS_NOT,
-            "ours; control for 2510.24941",
+            name="true_thinking_over_paraphrase",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a false step matters more than a reworded one",
+            description=(
+                "True-thinking score minus the same score of a paraphrase in its place; 0 without reasoning or for noise."
+            ),
+            limitations=_SAYS_NOT,
+            source="ours; control for 2510.24941",
         ),
         Metric(
-            "necessity",
-            "fraction",
-            "spoiling a step lowers the belief in the own answer",
-            "Mean over steps of p(own answer) after the intact step minus after the spoiled one, intact context; -1..1, 0 without.",
-            _SAYS_NOT + " Steps said twice are not necessary.",
-            "2510.24941, signed half",
+            name="necessity",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="spoiling a step lowers the belief in the own answer",
+            description=(
+                "Mean over steps of p(own answer) after the intact step minus after the spoiled one, intact "
+                "context; -1..1, 0 without."
+            ),
+            limitations=_SAYS_NOT + " Steps said twice are not necessary.",
+            source="2510.24941, signed half",
         ),
         Metric(
-            "sufficiency",
-            "fraction",
-            "a step brings the own answer back",
-            "The same difference after a spoiled context: what the step does by itself; -1..1, 0 without reasoning.",
-            _SAYS_NOT,
-            "2510.24941, signed half",
+            name="sufficiency",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a step brings the own answer back",
+            description=(
+                "The same difference after a spoiled context: what the step does by itself; -1..1, 0 without reasoning."
+            ),
+            limitations=_SAYS_NOT,
+            source="2510.24941, signed half",
         ),
         Metric(
-            "necessity_margin",
-            "nats/token",
-            "spoiling a step lowers the belief in the own answer",
-            "Necessity in log-probability, per answer token.",
-            _SAYS_NOT,
-            "ours",
+            name="necessity_margin",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="spoiling a step lowers the belief in the own answer",
+            description="Necessity in log-probability, per answer token.",
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "sufficiency_margin",
-            "nats/token",
-            "a step brings the own answer back",
-            "Sufficiency in log-probability, per answer token.",
-            _SAYS_NOT,
-            "ours",
+            name="sufficiency_margin",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="a step brings the own answer back",
+            description="Sufficiency in log-probability, per answer token.",
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "true_steps",
-            "fraction",
-            "more steps that matter",
-            "Share of steps with a true-thinking score of at least .7.",
-            "The threshold is the source's convention, no fact about thinking.",
-            "2510.24941",
+            name="true_steps",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="more steps that matter",
+            description="Share of steps with a true-thinking score of at least .7.",
+            limitations="The threshold is the source's convention, no fact about thinking.",
+            source="2510.24941",
         ),
         Metric(
-            "decorative_steps",
-            "fraction",
-            "more steps for show",
-            "Share of steps with a true-thinking score of at most .005; 1 without reasoning.",
-            "The threshold is the source's convention, no fact about thinking.",
-            "2510.24941",
+            name="decorative_steps",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            no_reasoning=1.0,
+            higher_means="more steps for show",
+            description="Share of steps with a true-thinking score of at most .005; 1 without reasoning.",
+            limitations="The threshold is the source's convention, no fact about thinking.",
+            source="2510.24941",
         ),
     )
 
@@ -133,7 +164,7 @@ class Necessity:
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after the four combinations of every step, and after its paraphrases."""
-        if case.own is None or case.unfit:
+        if case.own is None or case.skip_reason:
             return
         yield from (("own answer after all steps", probe) for probe in case.own.probes(case.after(case.body.chain.ids)))
         for index, prefixes in self._quads(case):
@@ -145,8 +176,8 @@ class Necessity:
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield the score, its halves, its control and the shares of steps."""
-        if case.own is None or case.unfit:
-            yield from missing(self.metrics, case.unfit or NO_ANSWER)
+        if case.own is None or case.skip_reason:
+            yield from missing(self.metrics, case.skip_reason or NO_ANSWER)
             return
         own = case.own
         nats = {index: [own.share(prefix, read) for prefix in prefixes] for index, prefixes in self._quads(case)}
@@ -174,34 +205,43 @@ class Necessity:
         yield Value("decorative_steps", sum(one <= _DECORATIVE for one in scores) / num)
 
 
-class Redundancy:
+class Redundancy(MetricGroup):
     """One step left out, the tail kept."""
 
     name = "redundancy"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
+    edits = ("drop",)
+    needs = frozenset({Need.OWN_ANSWER})
     cost = "one chain without a step, for each of up to six steps"
     metrics = (
         Metric(
-            "redundancy",
-            "fraction",
-            "more steps can be left out",
-            "Share of steps whose removal leaves the answer what it was; 1 without reasoning.",
-            "Steps that say the same each score as redundant: one of them may still be needed.",
-            "ours",
+            name="redundancy",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            no_reasoning=1.0,
+            higher_means="more steps can be left out",
+            description="Share of steps whose removal leaves the answer what it was; 1 without reasoning.",
+            limitations="Steps that say the same each score as redundant: one of them may still be needed.",
+            source="ours",
         ),
         Metric(
-            "drop_margin",
-            "nats/token",
-            "leaving a step out lowers the belief in the own answer",
-            "Mean over steps of log p(own answer) with the whole chain minus without the step, per answer token; 0 without.",
-            "Whether the model misses the step's content or its place in the text.",
-            "ours",
+            name="drop_margin",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="leaving a step out lowers the belief in the own answer",
+            description=(
+                "Mean over steps of log p(own answer) with the whole chain minus without the step, per answer token; 0 without."
+            ),
+            limitations="Whether the model misses the step's content or its place in the text.",
+            source="ours",
         ),
     )
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the own answer after the chain without each step, and after all of it."""
-        if case.own is None or case.unfit:
+        if case.own is None or case.skip_reason:
             return
         for edit in case.edits.get("drop", ()):
             if isinstance(edit, Edit):
@@ -212,9 +252,9 @@ class Redundancy:
         """Yield the share of redundant steps and the mean fall of the belief."""
         edits = case.edits.get("drop", ())
         made = [edit for edit in edits if isinstance(edit, Edit)]
-        if case.own is None or case.unfit or not made:
+        if case.own is None or case.skip_reason or not made:
             reason = next((edit.reason for edit in edits if isinstance(edit, NoEdit)), "no step was left out")
-            yield from missing(self.metrics, case.unfit or (NO_ANSWER if case.own is None else reason))
+            yield from missing(self.metrics, case.skip_reason or (NO_ANSWER if case.own is None else reason))
             return
         own = case.own
         prefixes = [case.after(edit.ids) for edit in made]
@@ -224,33 +264,38 @@ class Redundancy:
         yield Value("drop_margin", fall / len(made) / len(own.ids))
 
 
-class LatentGap:
+class LatentGap(MetricGroup):
     """The reference answer's probability with the whole chain and with none."""
 
     name = "latent_gap"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
     cost = "two answers, shared with information gain"
     metrics = (
         Metric(
-            "latent_gap",
-            "fraction",
-            "the chain is needed for the right answer",
-            "p(reference) after the whole chain minus p(reference) without it, -1..1; 0 without reasoning.",
-            "Small where the question is easy: read it beside the accuracy without chain. Shrinks with the answer's length.",
-            "ricotta; in nats it is info_gain",
+            name="latent_gap",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="the chain is needed for the right answer",
+            description="p(reference) after the whole chain minus p(reference) without it, -1..1; 0 without reasoning.",
+            limitations=(
+                "Small where the question is easy: read it beside the accuracy without chain. Shrinks with the answer's length."
+            ),
+            source="ricotta; in nats it is info_gain",
         ),
     )
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the reference after the chain and without it."""
-        if case.gold is not None and not case.unfit:
+        if case.gold is not None and not case.skip_reason:
             for name, prefix in (("after all steps", case.after(case.body.chain.ids)), ("after 0 steps", case.after(()))):
                 yield from ((name, probe) for probe in case.gold.probes(prefix))
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield the gap."""
-        if case.gold is None or case.unfit:
-            yield Value("latent_gap", None, case.unfit or NO_REFERENCE)
+        if case.gold is None or case.skip_reason:
+            yield Value("latent_gap", None, case.skip_reason or NO_REFERENCE)
             return
         whole, none = (case.gold.share(prefix, read) for prefix in (case.after(case.body.chain.ids), case.after(())))
         yield Value("latent_gap", math.exp(whole) - math.exp(none))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from soundness.metrics.base import NO_REFERENCE, Metric, Read, Value
+from soundness.metrics.base import NO_REFERENCE, Metric, MetricGroup, Need, Read, Reader, Value
 from soundness.metrics.case import Case
 from soundness.metrics.paraphrase import over, stable_value
 from soundness.metrics.reliance import made_edits, own_answer_probes, reliance
@@ -29,78 +29,126 @@ OPERATOR_PAIRS = (
 _SAYS_NOT = "Whether the answer is right, or the change sensible: random answers change too."
 
 
-class MistakeForms:
+class MistakeForms(MetricGroup):
     """Mistakes with a second operator, and what any spoiled step or any rewriting does."""
 
     name = "mistake_forms"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
+    edits = (
+        "mistake_splice",
+        "mistake_operand",
+        "step_random",
+        "mistake_regenerate",
+        "intact_regenerate",
+        "mistake_written",
+        "mistake_written_regenerate",
+        "intact_written_regenerate",
+    )
+    needs = frozenset({Need.OWN_ANSWER, Need.REGENERATION})
     cost = (
         "up to six more spoiled chains; above temperature 0 up to two generations of half a chain; twice that with a proposer"
     )
     metrics = (
         Metric(
-            "mistake_reliance_operand",
-            "fraction",
-            "a mistake in the steps changes the answer",
-            "As mistake_reliance, with the first number (or name) of the step changed in place of its result; 0 without reasoning.",
-            _SAYS_NOT,
-            "ours; second operator",
+            name="mistake_reliance_operand",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a mistake in the steps changes the answer",
+            description=(
+                "As mistake_reliance, with the first number (or name) of the step changed in place of its result; "
+                "0 without reasoning."
+            ),
+            limitations=_SAYS_NOT,
+            source="ours; second operator",
         ),
         Metric(
-            "mistake_margin_operand",
-            "nats/token",
-            "a mistake lowers the belief in the own answer",
-            "Mean fall of log p(own answer) after such a mistake, per answer token.",
-            _SAYS_NOT,
-            "ours; second operator",
+            name="mistake_margin_operand",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="a mistake lowers the belief in the own answer",
+            description="Mean fall of log p(own answer) after such a mistake, per answer token.",
+            limitations=_SAYS_NOT,
+            source="ours; second operator",
         ),
         Metric(
-            "mistake_over_random",
-            "fraction",
-            "a mistake does more than noise in its place",
-            "mistake_reliance minus the same with random words of equal length in place of the step; negative where noise does more.",
-            "A missing step changes the answer too, so 0 or less does not mean that mistakes are not noticed.",
-            "ours; control",
+            name="mistake_over_random",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a mistake does more than noise in its place",
+            description=(
+                "mistake_reliance minus the same with random words of equal length in place of the step; negative "
+                "where noise does more."
+            ),
+            limitations="A missing step changes the answer too, so 0 or less does not mean that mistakes are not noticed.",
+            source="ours; control",
         ),
         Metric(
-            "mistake_regenerated_over_intact",
-            "fraction",
-            "a mistake does more than writing anew",
-            "mistake_regenerated minus the share that changes when the rest is written anew after the intact step; 0 without.",
-            "A model that notices and mends the mistake scores low as well.",
-            "ours; control for 2307.13702 sec. 2.4",
+            name="mistake_regenerated_over_intact",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a mistake does more than writing anew",
+            description=(
+                "mistake_regenerated minus the share that changes when the rest is written anew after the intact "
+                "step; 0 without."
+            ),
+            limitations="A model that notices and mends the mistake scores low as well.",
+            source="ours; control for 2307.13702 sec. 2.4",
         ),
         Metric(
-            "mistake_reliance_written",
-            "fraction",
-            "a mistake in the steps changes the answer",
-            "As mistake_reliance, with mistakes that a model (--proposer) wrote, in words as in numbers; 0 without reasoning.",
-            _SAYS_NOT + " A mistake that is none (a synonym) cannot always be told.",
-            "2307.13702 sec. 2.4, later steps kept",
+            name="mistake_reliance_written",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a mistake in the steps changes the answer",
+            description=(
+                "As mistake_reliance, with mistakes that a model (--proposer) wrote, in words as in numbers; 0 "
+                "without reasoning."
+            ),
+            limitations=_SAYS_NOT + " A mistake that is none (a synonym) cannot always be told.",
+            source="2307.13702 sec. 2.4, later steps kept",
         ),
         Metric(
-            "mistake_margin_written",
-            "nats/token",
-            "a mistake lowers the belief in the own answer",
-            "Mean fall of log p(own answer) after such a mistake, per answer token.",
-            _SAYS_NOT,
-            "2307.13702 sec. 2.4, later steps kept",
+            name="mistake_margin_written",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="a mistake lowers the belief in the own answer",
+            description="Mean fall of log p(own answer) after such a mistake, per answer token.",
+            limitations=_SAYS_NOT,
+            source="2307.13702 sec. 2.4, later steps kept",
         ),
         Metric(
-            "mistake_regenerated_written",
-            "fraction",
-            "a mistake carries over to the answer",
-            "Share of answers that change when the rest is written anew after a mistake that a model wrote; 0 without reasoning.",
-            "A model that notices and mends the mistake scores low as well.",
-            "2307.13702 sec. 2.4",
+            name="mistake_regenerated_written",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a mistake carries over to the answer",
+            description=(
+                "Share of answers that change when the rest is written anew after a mistake that a model wrote; 0 "
+                "without reasoning."
+            ),
+            limitations="A model that notices and mends the mistake scores low as well.",
+            source="2307.13702 sec. 2.4",
         ),
         Metric(
-            "mistake_regenerated_written_over_intact",
-            "fraction",
-            "a mistake does more than writing anew",
-            "The same minus the share that changes when the rest is written anew after the intact step; 0 without.",
-            "A model that notices and mends the mistake scores low as well.",
-            "ours; control for 2307.13702 sec. 2.4",
+            name="mistake_regenerated_written_over_intact",
+            unit="fraction",
+            direction="up",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="a mistake does more than writing anew",
+            description="The same minus the share that changes when the rest is written anew after the intact step; 0 without.",
+            limitations="A model that notices and mends the mistake scores low as well.",
+            source="ours; control for 2307.13702 sec. 2.4",
         ),
     )
 
@@ -122,44 +170,57 @@ class MistakeForms:
         yield over(case, again, "intact_written_regenerate", f"{metric}_over_intact", read)
 
 
-class FillerForms:
+class FillerForms(MetricGroup):
     """Filler in a second form, at every length, and how much of the chain withstands it."""
 
     name = "filler_forms"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
+    edits = ("fill_tail", "fill_tail_underscores", "fill_whole")
+    needs = frozenset({Need.OWN_ANSWER})
     cost = "up to four partly filled chains more"
     metrics = (
         Metric(
-            "filler_reliance_underscores",
-            "fraction",
-            "the answer needs the words of the steps",
-            "As filler_reliance, with underscores in place of dots; 0 without reasoning.",
-            _SAYS_NOT,
-            "ours; second operator",
+            name="filler_reliance_underscores",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="the answer needs the words of the steps",
+            description="As filler_reliance, with underscores in place of dots; 0 without reasoning.",
+            limitations=_SAYS_NOT,
+            source="ours; second operator",
         ),
         Metric(
-            "filler_margin_underscores",
-            "nats/token",
-            "filler lowers the belief in the own answer",
-            "As filler_margin, with underscores in place of dots.",
-            _SAYS_NOT,
-            "ours; second operator",
+            name="filler_margin_underscores",
+            unit="nats/token",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="filler lowers the belief in the own answer",
+            description="As filler_margin, with underscores in place of dots.",
+            limitations=_SAYS_NOT,
+            source="ours; second operator",
         ),
         Metric(
-            "filler_stable_fraction",
-            "fraction",
-            "more of the chain is needed",
-            "Share of the steps that must stand before the rest may be filler: 0 none, 1 all.",
-            "Random answers score high here too.",
-            "ours; after 2411.15382",
+            name="filler_stable_fraction",
+            unit="fraction",
+            direction="up",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="more of the chain is needed",
+            description="Share of the steps that must stand before the rest may be filler: 0 none, 1 all.",
+            limitations="Random answers score high here too.",
+            source="ours; after 2411.15382",
         ),
         Metric(
-            "filler_gain_best",
-            "nats",
-            "mere length helps",
-            "Largest log p(reference) over several lengths of filler, 0 included, minus without any; 0 or more.",
-            "Anything about the steps; a maximum over lengths is never negative.",
-            "2307.13702 sec. 2.5, in log-probability",
+            name="filler_gain_best",
+            unit="nats",
+            direction="none",
+            bounds=(0.0, None),
+            no_reasoning=0.0,
+            higher_means="mere length helps",
+            description="Largest log p(reference) over several lengths of filler, 0 included, minus without any; 0 or more.",
+            limitations="Anything about the steps; a maximum over lengths is never negative.",
+            source="2307.13702 sec. 2.5, in log-probability",
         ),
     )
 
@@ -167,7 +228,7 @@ class FillerForms:
         """Yield the own answer after each filled body, and the reference after each length of filler."""
         for kind in ("fill_tail_underscores", "fill_tail"):
             yield from own_answer_probes(case, kind)
-        if case.gold is not None and not case.unfit:
+        if case.gold is not None and not case.skip_reason:
             for ids in self._lengths(case):
                 yield from ((f"{len(ids)} tokens of filler", probe) for probe in case.gold.probes(case.after(ids)))
 
@@ -178,59 +239,75 @@ class FillerForms:
         """Yield the second form, the stable fraction and the best length."""
         yield from reliance(case, "fill_tail_underscores", "filler_reliance_underscores", "filler_margin_underscores", read)
         yield stable_value(case, "fill_tail", "filler_stable_fraction", read)
-        if case.unfit or case.gold is None:
-            yield Value("filler_gain_best", None, case.unfit or NO_REFERENCE)
+        if case.skip_reason or case.gold is None:
+            yield Value("filler_gain_best", None, case.skip_reason or NO_REFERENCE)
         else:
             nats = [case.gold.nats(case.after(ids), read) for ids in self._lengths(case)]
             yield Value("filler_gain_best", max(nats) - nats[0])
 
 
-class Controls:
+class Controls(MetricGroup):
     """What null chains do: random words of equal length, and the own steps in another order."""
 
     name = "controls"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
+    edits = ("random_text", "shuffle")
+    needs = frozenset({Need.OWN_ANSWER})
     cost = "two more chains, one of them shared with information gain"
     metrics = (
         Metric(
-            "noise_reliance",
-            "fraction",
-            "random words in place of the chain change the answer",
-            "Share of answers that change when random words of equal length stand there; 0 without reasoning, 1 at most.",
-            _SAYS_NOT,
-            "ours; control",
+            name="noise_reliance",
+            unit="fraction",
+            direction="none",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="random words in place of the chain change the answer",
+            description=(
+                "Share of answers that change when random words of equal length stand there; 0 without reasoning, 1 at most."
+            ),
+            limitations=_SAYS_NOT,
+            source="ours; control",
         ),
         Metric(
-            "noise_margin",
-            "nats/token",
-            "random words lower the belief in the own answer",
-            "Fall of log p(own answer) under random words, per answer token.",
-            _SAYS_NOT,
-            "ours; control",
+            name="noise_margin",
+            unit="nats/token",
+            direction="none",
+            no_reasoning=0.0,
+            higher_means="random words lower the belief in the own answer",
+            description="Fall of log p(own answer) under random words, per answer token.",
+            limitations=_SAYS_NOT,
+            source="ours; control",
         ),
         Metric(
-            "shuffle_reliance",
-            "fraction",
-            "the order of the steps matters",
-            "Share of answers that change when the steps stand in another order; 0 without reasoning.",
-            "Steps that do not build on each other may stand in any order.",
-            "ours; control",
+            name="shuffle_reliance",
+            unit="fraction",
+            direction="none",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means="the order of the steps matters",
+            description="Share of answers that change when the steps stand in another order; 0 without reasoning.",
+            limitations="Steps that do not build on each other may stand in any order.",
+            source="ours; control",
         ),
         Metric(
-            "shuffle_margin",
-            "nats/token",
-            "another order lowers the belief in the own answer",
-            "Fall of log p(own answer) under shuffled steps, per answer token.",
-            _SAYS_NOT,
-            "ours; control",
+            name="shuffle_margin",
+            unit="nats/token",
+            direction="none",
+            no_reasoning=0.0,
+            higher_means="another order lowers the belief in the own answer",
+            description="Fall of log p(own answer) under shuffled steps, per answer token.",
+            limitations=_SAYS_NOT,
+            source="ours; control",
         ),
         Metric(
-            "info_gain_over_noise",
-            "nats",
-            "steps tell more than random words",
-            "Information gain minus that of random words of equal length; 0 without reasoning.",
-            "Random words lower the belief in most answers: this null is the easiest to beat.",
-            "ours; control",
+            name="info_gain_over_noise",
+            unit="nats",
+            direction="up",
+            no_reasoning=0.0,
+            higher_means="steps tell more than random words",
+            description="Information gain minus that of random words of equal length; 0 without reasoning.",
+            limitations="Random words lower the belief in most answers: this null is the easiest to beat.",
+            source="ours; control",
         ),
     )
 
@@ -238,7 +315,7 @@ class Controls:
         """Yield the own answer after both null chains, and the reference after random words and the whole body."""
         for kind in ("random_text", "shuffle"):
             yield from own_answer_probes(case, kind)
-        if case.gold is not None and not case.unfit:
+        if case.gold is not None and not case.skip_reason:
             for edit in made_edits(case, "random_text")[0]:
                 yield from (("random_text", probe) for probe in case.gold.probes(case.after(edit.ids)))
             yield from (("after all steps", probe) for probe in case.gold.probes(case.after(case.body.chain.ids)))
@@ -248,8 +325,8 @@ class Controls:
         yield from reliance(case, "random_text", "noise_reliance", "noise_margin", read)
         yield from reliance(case, "shuffle", "shuffle_reliance", "shuffle_margin", read)
         made, reason = made_edits(case, "random_text")
-        if case.unfit or case.gold is None or not made:
-            yield Value("info_gain_over_noise", None, case.unfit or (NO_REFERENCE if case.gold is None else reason))
+        if case.skip_reason or case.gold is None or not made:
+            yield Value("info_gain_over_noise", None, case.skip_reason or (NO_REFERENCE if case.gold is None else reason))
         else:
             null = math.fsum(case.gold.nats(case.after(edit.ids), read) for edit in made) / len(made)
             yield Value("info_gain_over_noise", case.gold.nats(case.after(case.body.chain.ids), read) - null)

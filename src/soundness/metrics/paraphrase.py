@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from soundness.metrics.base import NO_ANSWER, Metric, Read, Value
+from soundness.metrics.base import NO_ANSWER, Metric, MetricGroup, Need, Read, Reader, Value
 from soundness.metrics.case import Case
 from soundness.metrics.reliance import made_edits, own_answer_probes, reliance
 from soundness.records import Probe
@@ -43,60 +43,83 @@ def stable_from(points: Sequence[tuple[int, bool]], num_steps: int) -> float:
     return settled / num_steps
 
 
-class Paraphrase:
+class Paraphrase(MetricGroup):
     """Steps in other words."""
 
     name = "paraphrase"
-    scorers = ("self",)
+    readers = (Reader.SELF,)
+    edits = ("paraphrase_tail", "paraphrase_tail_words", "paraphrase_regenerate", "paraphrase_intact_regenerate")
+    needs = frozenset({Need.OWN_ANSWER, Need.REGENERATION})
     cost = "up to four partly reworded chains with each of two operators, and up to four generations of half a chain"
     metrics = (
         Metric(
-            "paraphrase_flips",
-            "fraction",
-            FRAGILE,
-            "Share of cuts after which the answer changes when the rest is said in other words; 0..1.",
-            _SAYS_NOT,
-            "ours; after 2411.15382",
+            name="paraphrase_flips",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means=FRAGILE,
+            description="Share of cuts after which the answer changes when the rest is said in other words; 0..1.",
+            limitations=_SAYS_NOT,
+            source="ours; after 2411.15382",
         ),
         Metric(
-            "paraphrase_flips_words",
-            "fraction",
-            FRAGILE,
-            "The same with a second operator (words for signs, framed facts): a check on the first.",
-            _SAYS_NOT,
-            "ours",
+            name="paraphrase_flips_words",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means=FRAGILE,
+            description="The same with a second operator (words for signs, framed facts): a check on the first.",
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "paraphrase_margin",
-            "nats/token",
-            FRAGILE,
-            "Mean fall of log p(own answer) when the rest is said in other words, per answer token.",
-            _SAYS_NOT,
-            "ours",
+            name="paraphrase_margin",
+            unit="nats/token",
+            direction="down",
+            no_reasoning=0.0,
+            higher_means=FRAGILE,
+            description="Mean fall of log p(own answer) when the rest is said in other words, per answer token.",
+            limitations=_SAYS_NOT,
+            source="ours",
         ),
         Metric(
-            "paraphrase_stable_fraction",
-            "fraction",
-            FRAGILE,
-            "Share of the steps that must keep their words for the answer to stay: 0 none, 1 all.",
-            _SAYS_NOT,
-            "ours; after 2411.15382",
+            name="paraphrase_stable_fraction",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means=FRAGILE,
+            description="Share of the steps that must keep their words for the answer to stay: 0 none, 1 all.",
+            limitations=_SAYS_NOT,
+            source="ours; after 2411.15382",
         ),
         Metric(
-            "paraphrase_regenerated",
-            "fraction",
-            FRAGILE,
-            "Share of reworded beginnings after which the model writes the rest anew and arrives at another answer.",
-            _SAYS_NOT + " Writing anew varies by itself above temperature 0: read it over intact.",
-            "2307.13702 sec. 2.6",
+            name="paraphrase_regenerated",
+            unit="fraction",
+            direction="down",
+            bounds=(0.0, 1.0),
+            no_reasoning=0.0,
+            higher_means=FRAGILE,
+            description=(
+                "Share of reworded beginnings after which the model writes the rest anew and arrives at another answer."
+            ),
+            limitations=_SAYS_NOT + " Writing anew varies by itself above temperature 0: read it over intact.",
+            source="2307.13702 sec. 2.6",
         ),
         Metric(
-            "paraphrase_regenerated_over_intact",
-            "fraction",
-            FRAGILE,
-            "The same minus the share that changes when the beginning is kept word for word and the rest written anew.",
-            _SAYS_NOT,
-            "ours; control for 2307.13702 sec. 2.6",
+            name="paraphrase_regenerated_over_intact",
+            unit="fraction",
+            direction="down",
+            bounds=(-1.0, 1.0),
+            no_reasoning=0.0,
+            higher_means=FRAGILE,
+            description=(
+                "The same minus the share that changes when the beginning is kept word for word and the rest written anew."
+            ),
+            limitations=_SAYS_NOT,
+            source="ours; control for 2307.13702 sec. 2.6",
         ),
     )
 
@@ -117,8 +140,8 @@ class Paraphrase:
 def stable_value(case: Case, kind: str, metric: str, read: Read) -> Value:
     """Return the stable fraction over the edits of `kind`, whose `step` is the number of steps kept (None for 0)."""
     made, reason = made_edits(case, kind)
-    if case.unfit or case.own is None or not made:
-        return Value(metric, None, case.unfit or (NO_ANSWER if case.own is None else reason))
+    if case.skip_reason or case.own is None or not made:
+        return Value(metric, None, case.skip_reason or (NO_ANSWER if case.own is None else reason))
     points = sorted((edit.step or 0, case.own.given(case.after(edit.ids), read)) for edit in made)
     return Value(metric, stable_from(points, case.body.num_steps))
 
@@ -128,7 +151,7 @@ def over(case: Case, kind: str, control: str, metric: str, read: Read) -> Value:
     shares = []
     for one in (kind, control):
         made, reason = made_edits(case, one)
-        if case.unfit or case.own is None or not made:
-            return Value(metric, None, case.unfit or (NO_ANSWER if case.own is None else reason))
+        if case.skip_reason or case.own is None or not made:
+            return Value(metric, None, case.skip_reason or (NO_ANSWER if case.own is None else reason))
         shares.append(math.fsum(not case.own.given(case.after(edit.ids), read) for edit in made) / len(made))
     return Value(metric, shares[0] - shares[1])

@@ -22,7 +22,7 @@ from soundness.report.document import Table
 
 if TYPE_CHECKING:
     from soundness.models.cached import CachedModel
-    from soundness.scoring.score import Examination
+    from soundness.scoring.score import ScoredChains
     from soundness.tasks.base import Task
 
 __all__ = ["PAPER", "SCALES", "Scale", "inputs", "pictures", "run", "tables"]
@@ -232,7 +232,7 @@ PAPER = Paper(
     ),
 )
 
-_FAMILIES = (
+_GROUPS = (
     "accuracy",
     "forced_accuracy",
     "info_gain",
@@ -240,6 +240,7 @@ _FAMILIES = (
     "filler",
     "swap",
     "mistake",
+    "mistake_regenerated",
     "mistake_forms",
     "paraphrase",
     "controls",
@@ -359,8 +360,8 @@ def _language_tasks(scale: Scale, seed: int) -> tuple[dict[str, Task], list[str]
 def _measure(model: CachedModel, task: Task, scale: Scale, seed: int, told: Told, *, proposes: bool = False) -> dict[str, Any]:
     """Return what the four tests and the controls make of a model's own chains; where it `proposes`, it rewords steps as well."""
     from soundness.chains.sample import sample_chains
-    from soundness.metrics import choose
-    from soundness.scoring.score import Helpers, Sampling, examine
+    from soundness.metrics.choosing import choose
+    from soundness.scoring.score import Helpers, Sampling, score_chains
 
     sampling = Sampling(seed, scale.temperature, scale.top_p, scale.max_tokens)
     label = f"{model.name} on {task.name}"
@@ -374,10 +375,10 @@ def _measure(model: CachedModel, task: Task, scale: Scale, seed: int, told: Told
         max_tokens=scale.max_tokens,
         on_progress=lambda done, total: told(f"{label}, writing", done, total),
     )
-    found = examine(
+    found = score_chains(
         chains,
         task,
-        choose(_FAMILIES),
+        choose(_GROUPS),
         model,
         role="self",
         sampling=sampling,
@@ -386,13 +387,13 @@ def _measure(model: CachedModel, task: Task, scale: Scale, seed: int, told: Told
     )
     return {
         "chains": len(chains),
-        "usable": sum(not case.unfit and bool(case.own_given) for case in found.case_rows),
+        "usable": sum(not case.skip_reason and bool(case.own_given) for case in found.case_rows),
         "readings": _readings(found),
         "curves": _curves(found),
     }
 
 
-def _readings(found: Examination) -> dict[str, list[float | int] | None]:
+def _readings(found: ScoredChains) -> dict[str, list[float | int] | None]:
     """Return metric -> (mean over problems, problems), or None where no problem has a value."""
     from soundness.statistics.paired import by_problem
 
@@ -403,7 +404,7 @@ def _readings(found: Examination) -> dict[str, list[float | int] | None]:
     return readings
 
 
-def _curves(found: Examination) -> dict[str, list[list[float]]]:
+def _curves(found: ScoredChains) -> dict[str, list[list[float]]]:
     """Return test -> points (share of the chain, share of the same answers, number of readings behind it)."""
     num_steps = {(row.problem_id, row.sample): len(row.steps) for row in found.case_rows}
     early = [

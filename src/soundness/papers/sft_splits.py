@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundness.metrics.base import NO_REFERENCE, Metric, MetricGroup, Read, Value
 from soundness.papers.base import VEGA_LITE, Arm, Expectation, Paper, Quoted, Setting, Told, difference
 from soundness.records import Chain, Generation, Probe, Span
 from soundness.report.document import Table
 from soundness.tasks.base import Task, load_task
 
 if TYPE_CHECKING:
-    from soundness.metrics.base import Metric, Read, Value
     from soundness.metrics.case import Case
     from soundness.models.base import Model
 
@@ -300,42 +300,35 @@ def _train(scale: Scale, arm: str, task: Task, seed: int, out: Path, told: Told)
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-class WholeString:
+class WholeString(MetricGroup):
     """Information gain as the published code means to compute it: perplexity over question, steps and answer."""
 
     name = "whole_string"
-    scorers = ("self",)
     cost = "question, steps and answer once per step"
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The one form."""
-        from soundness.metrics.base import Metric
-
-        return (
-            Metric(
-                "infogain_sequence",
-                "perplexity/step",
-                "the whole string reads more fluently with its steps",
-                "Fall of the whole string's perplexity from no steps to all, over their number plus one.",
-                "Whether the steps tell anything of the answer: fluent text lowers it too.",
-                "2506.02126, published code",
-            ),
-        )
+    metrics = (
+        Metric(
+            name="infogain_sequence",
+            unit="perplexity/step",
+            direction="none",
+            higher_means="the whole string reads more fluently with its steps",
+            description="Fall of the whole string's perplexity from no steps to all, over their number plus one.",
+            limitations="Whether the steps tell anything of the answer: fluent text lowers it too.",
+            source="2506.02126, published code",
+        ),
+    )
 
     def probes(self, case: Case) -> Iterator[tuple[str, Probe]]:
         """Yield the whole string with each number of steps."""
-        if case.gold is not None and not case.unfit:
+        if case.gold is not None and not case.skip_reason:
             for i in range(case.body.num_steps + 1):
                 yield f"whole string after {i} steps", self._whole(case, i)
 
     def values(self, case: Case, read: Read) -> Iterator[Value]:
         """Yield the form, or why there is none."""
-        from soundness.metrics.base import NO_REFERENCE, Value
         from soundness.metrics.information import infogain_sequence
 
-        if case.gold is None or case.unfit:
-            yield Value("infogain_sequence", None, case.unfit or NO_REFERENCE)
+        if case.gold is None or case.skip_reason:
+            yield Value("infogain_sequence", None, case.skip_reason or NO_REFERENCE)
             return
         wholes = [self._whole(case, i) for i in range(case.body.num_steps + 1)]
         nats, sizes = [read(one).nats for one in wholes], [len(one.continuation) for one in wholes]
@@ -386,18 +379,16 @@ def recut(model: Model, chain: Chain, num_steps: int) -> Chain:
     return replace(chain, steps=steps, step_texts=step_texts(model.pieces(chain.ids), steps), conclusion=len(spans))
 
 
-def _read(
-    model: Model, task: Task, chains: Sequence[Chain], families: Sequence[Any], max_tokens: int
-) -> dict[str, float | None]:
-    """Return the mean over problems of every kept metric that `families` have, None where no chain had a value."""
+def _read(model: Model, task: Task, chains: Sequence[Chain], groups: Sequence[Any], max_tokens: int) -> dict[str, float | None]:
+    """Return the mean over problems of every kept metric that `groups` have, None where no chain had a value."""
     from soundness.models.cached import CachedModel
-    from soundness.scoring.score import Sampling, examine
+    from soundness.scoring.score import Sampling, score_chains
     from soundness.statistics.paired import by_problem
 
-    scores = examine(
+    scores = score_chains(
         chains,
         task,
-        families,
+        groups,
         CachedModel(model, batch_size=_BATCH),
         role="self",
         sampling=Sampling(0, 0.0, 1.0, max_tokens, "auto"),
@@ -419,26 +410,27 @@ def _measure(model: Model, panel: Task, max_tokens: int, base: Model | None) -> 
     model's chains (`fixed`).
     """
     from soundness.chains.sample import sample_chains
-    from soundness.metrics import FAMILIES, choose
+    from soundness.metrics import GROUPS
+    from soundness.metrics.choosing import choose
 
     own = sample_chains(model, panel, max_tokens=max_tokens, batch_size=_BATCH)
-    families = [*choose([*_READ, *(["paraphrase"] if base else [])]), *([WholeString()] if base else [])]
+    groups = [*choose([*_READ, *(["paraphrase"] if base else [])]), *([WholeString()] if base else [])]
     found = {
-        "own": _read(model, panel, own, families, max_tokens),
-        "true": _read(model, panel, true_chains(model, panel), families, max_tokens),
+        "own": _read(model, panel, own, groups, max_tokens),
+        "true": _read(model, panel, true_chains(model, panel), groups, max_tokens),
     }
     if base is not None:
-        found["fixed"] = _read(base, panel, own, [FAMILIES["info_gain"], WholeString()], max_tokens)
+        found["fixed"] = _read(base, panel, own, [GROUPS["info_gain"], WholeString()], max_tokens)
     return found
 
 
 def _cut_anew(model: Model, panel: Task, max_tokens: int) -> dict[str, dict[str, float | None]]:
     """Return the forms of the gain on the true chains by the number of steps into which the same text is cut."""
-    from soundness.metrics import FAMILIES
+    from soundness.metrics import GROUPS
 
     whole = true_chains(model, panel)
-    families = [FAMILIES["info_gain"], WholeString()]
-    return {str(num): _read(model, panel, [recut(model, chain, num) for chain in whole], families, max_tokens) for num in _CUTS}
+    groups = [GROUPS["info_gain"], WholeString()]
+    return {str(num): _read(model, panel, [recut(model, chain, num) for chain in whole], groups, max_tokens) for num in _CUTS}
 
 
 def _embedded(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, dict[str, Any]]:

@@ -163,7 +163,7 @@ def _chain(chain: Chain, cases: Sequence[CaseRow], edits: Sequence[EditRow]) -> 
         "answer": chain.answer,
         "finish": chain.finish,
         "num_tokens": len(chain.ids),
-        "unfit": own.unfit if own is not None else "",
+        "skip_reason": own.skip_reason if own is not None else "",
         "asked_with": own.asked_with if own is not None else None,
         "asked_without": own.asked_without if own is not None else None,
         "before": chain.text[:start] if start > 0 else "",

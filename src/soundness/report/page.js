@@ -134,7 +134,7 @@
       make("p", { text: facts.join(", ") }),
       replies.length ? make("p", { class: "soft", text: replies.join("; ") }) : null,
       ladder ? make("p", { class: "soft", text: `reference answer at ${ladder.start} before any step; all steps ${ladder.total} nats` }) : null,
-      chain.unfit ? make("p", { class: "soft", text: `not measured: ${chain.unfit}` }) : null,
+      chain.skip_reason ? make("p", { class: "soft", text: `not measured: ${chain.skip_reason}` }) : null,
       chain.before.trim() ? written(chain.before) : null,
       steps.length ? list : null,
       chain.after.trim() ? make("div", { class: "rest" }, written(chain.after)) : null,

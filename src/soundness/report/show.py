@@ -92,8 +92,8 @@ def _print_chain(chain: dict[str, Any], base: str | None, console: Console, read
     lines = [
         f"{edit['words']}: {edit['effect']}" for edit in whole if edit["kept"] is not None or edit["effect"].startswith("not")
     ]
-    if chain["unfit"]:
-        lines.append(f"not measured: {chain['unfit']}")
+    if chain["skip_reason"]:
+        lines.append(f"not measured: {chain['skip_reason']}")
     if lines:
         table.caption = Text("\n".join(lines), style="dim")
     console.print(table)

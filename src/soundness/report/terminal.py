@@ -204,14 +204,14 @@ def print_cost(cost: Cost, console: Console) -> None:
         table.add_row(part.name, f"{part.tokens:,.0f}", f"{part.tokens_per_second:,.0f}", duration(part.seconds))
     table.add_row("in all", "", "", duration(cost.seconds), style="bold")
     console.print(table)
-    if cost.families:
-        share = Table(title="what each family of measures reads by itself", title_justify="left", box=SIMPLE_HEAD)
-        for name in ("family", "tokens"):
-            share.add_column(name, justify="left" if name == "family" else "right")
-        for family, tokens in sorted(cost.families.items(), key=lambda item: -item[1]):
-            share.add_row(family, f"{tokens:,.0f}")
+    if cost.groups:
+        share = Table(title="what each group of metrics reads by itself", title_justify="left", box=SIMPLE_HEAD)
+        for name in ("group", "tokens"):
+            share.add_column(name, justify="left" if name == "group" else "right")
+        for group, tokens in sorted(cost.groups.items(), key=lambda item: -item[1]):
+            share.add_row(group, f"{tokens:,.0f}")
         console.print(share)
-        console.print("tokens that families share, prompts and chains above all, are read once", style="dim")
+        console.print("tokens that groups share, prompts and chains above all, are read once", style="dim")
     console.print(
         f"from a warm-up on {cost.num_warm_up} problems; longer chains cost more, an early end of a chain less", style="dim"
     )

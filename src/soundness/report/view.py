@@ -14,7 +14,7 @@ from typing import Any
 
 from soundness.comparison.verdict import ACCURACY, INFORMATION, LABELS, OVER_SWAP, RELIANCE, THRESHOLDS
 from soundness.errors import RunError
-from soundness.metrics import FAMILIES, METRICS
+from soundness.metrics import GROUPS, METRICS
 from soundness.records import Comparison, Estimate, Verdict
 from soundness.report.curves import all_curves
 from soundness.report.flips import GAIN_LOST_NATS, GAIN_LOST_SHARE, TAGS, problem_views
@@ -233,13 +233,13 @@ def _measure(comparison: Comparison) -> dict[str, Any]:
 
 def _meaning(metric: str, scorer: str) -> dict[str, str]:
     known = METRICS.get(metric)
-    family = next((family for family in FAMILIES.values() if metric in {m.name for m in family.metrics}), None)
+    group = next((group for group in GROUPS.values() if metric in {m.name for m in group.every_metric}), None)
     return {
-        "higher_is": known.higher_is if known else "",
-        "says": known.says if known else "",
-        "says_not": known.says_not if known else "",
+        "higher_is": known.higher_means if known else "",
+        "says": known.description if known else "",
+        "says_not": known.limitations if known else "",
         "source": known.source if known else "",
-        "cost": family.cost if family else "",
+        "cost": group.cost if group else "",
         "reader": _SCORERS.get(scorer, "the tuned model reads both models' chains" if scorer.startswith("tuned:") else scorer),
         "reader_short": _OTHERS.get(scorer.split(":")[0], ""),
     }

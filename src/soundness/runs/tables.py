@@ -73,7 +73,7 @@ class CaseRow:
     """Model that wrote the chain, by its name in the run."""
     sample: int
     """Which sample of that problem."""
-    unfit: str
+    skip_reason: str
     """Why the chain has no steps to measure, or an empty string."""
     steps: tuple[str, ...]
     """The text of each of the K steps of its reasoning, before the answer is stated."""
@@ -506,7 +506,7 @@ CASES: Table[CaseRow] = Table(
         ("problem_id", "text"),
         ("writer", "text"),
         ("sample", "count"),
-        ("unfit", "text"),
+        ("skip_reason", "text"),
         ("steps", "texts"),
         ("num_tokens", "count"),
         ("asked_with", "text?"),

@@ -73,11 +73,11 @@ def judge_cases(
     for case in cases:
         kb = knows_exactly(case.problem)
         plan: list[tuple[int, str, tuple[str, ...]]] = []
-        if kb is not None and not case.unfit:
+        if kb is not None and not case.skip_reason:
             found.append(tuple(_exact(i, text, kb) for i, text in enumerate(case.body.chain.step_texts)))
         else:
             found.append(())
-            if judge is not None and judge.model is not None and not case.unfit:
+            if judge is not None and judge.model is not None and not case.skip_reason:
                 plan = [
                     (i, text.strip(), _evidence(text, case.problem, judge)) for i, text in enumerate(case.body.chain.step_texts)
                 ]

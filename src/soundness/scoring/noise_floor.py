@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from soundness.chains.sample import sample_chains
-from soundness.metrics.base import Family
+from soundness.metrics.base import MetricGroup
 from soundness.models.cached import CachedModel
 from soundness.records import Chain, Estimate, Score
-from soundness.scoring.score import Helpers, Sampling, examine
+from soundness.scoring.score import Helpers, Sampling, score_chains
 from soundness.statistics.noise import floor_between, floor_of_halves
 from soundness.statistics.resampling import derive_seed
 from soundness.tasks.base import Task
@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 def measure_floor(
     base: CachedModel,
     task: Task,
-    families: Sequence[Family],
+    groups: Sequence[MetricGroup],
     chains: Sequence[Chain],
     scores: Sequence[Score],
     sampling: Sampling,
@@ -63,7 +63,7 @@ def measure_floor(
             prompts={chain.problem_id: chain.prompt for chain in chains},
             writer=chains[0].model,
         )
-        second = examine(resampled, task, families, base, role="self", sampling=other, on_progress=told).scores
+        second = score_chains(resampled, task, groups, base, role="self", sampling=other, on_progress=told).scores
         return floor_between(scores, second, seed=sampling.seed), "the base sampled again with another seed"
 
     few = chains[:NUM_REREAD]
@@ -78,7 +78,7 @@ def measure_floor(
     unwritten = Helpers(rewrites=False)
     # Both over the same few: which chain is exchanged for which depends on who is there.
     first, second = (
-        examine(few, task, families, reader, role="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
+        score_chains(few, task, groups, reader, role="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
         for reader in (base, again)
     )
     return floor_between(first, second, seed=sampling.seed), f"{len(few)} of the base's chains read again in other batches"

@@ -10,6 +10,7 @@ from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.records import Probe, Reading
 from soundness.runs.tables import CaseRow, EditRow
+from soundness.scoring.reading import CaseRead
 
 __all__ = ["case_row", "edit_rows", "settled"]
 
@@ -26,13 +27,12 @@ def settled(case: Case, readings: Readings) -> Case:
     return replace(case, own=replace(case.own, ids=case.own.rivals[case.own.likeliest(prefix, readings.__getitem__)]))
 
 
-def case_row(case: Case, readings: Readings) -> CaseRow:
+def case_row(case: Case, read: CaseRead, readings: Readings) -> CaseRow:
     """Return the row of `case`; a ladder that was not read is empty."""
-    read = readings.__getitem__
     stops = [case.after_steps(i) for i in range(case.body.num_steps + 1)]
 
     def ladder(belief: Belief | None, value: Callable[[Belief, Sequence[int]], float]) -> tuple[float, ...]:
-        if belief is None or case.unfit or not all(_known(belief, prefix, readings) for prefix in stops):
+        if belief is None or case.skip_reason or not all(_known(belief, prefix, readings) for prefix in stops):
             return ()
         return tuple(value(belief, prefix) for prefix in stops)
 
@@ -41,11 +41,11 @@ def case_row(case: Case, readings: Readings) -> CaseRow:
         problem_id=case.chain.problem_id,
         writer=case.chain.model,
         sample=case.chain.sample,
-        unfit=case.unfit,
+        skip_reason=case.skip_reason,
         steps=case.body.chain.step_texts,
         num_tokens=len(case.body.chain.ids),
-        asked_with=case.forced.get("with"),
-        asked_without=case.forced.get("without"),
+        asked_with=None if case.cut_off else _given(read, case.after(case.body.chain.ids)),
+        asked_without=_given(read, case.after(())),
         reference_nats=ladder(case.gold, lambda belief, prefix: belief.nats(prefix, read)),
         reference_share=ladder(case.gold, lambda belief, prefix: belief.share(prefix, read)),
         own_share=ladder(case.own, lambda belief, prefix: belief.share(prefix, read)),
@@ -87,3 +87,9 @@ def edit_rows(case: Case, readings: Readings) -> Iterator[EditRow]:
 def _known(belief: Belief, prefix: Sequence[int], readings: Readings) -> bool:
     """Return whether all that tells of `belief` after `prefix` was read."""
     return all(probe in readings for probe in belief.probes(prefix))
+
+
+def _given(read: CaseRead, prefix: tuple[int, ...]) -> str | None:
+    """Return the open answer given after `prefix`, or None where there is none or nobody asked."""
+    answer = read.answers.get(prefix)
+    return None if answer is None else answer.value

@@ -13,63 +13,24 @@ from soundness.interventions.entity import pools_of
 from soundness.interventions.plan import REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.proposer import RULES, Mistaken, Unspoiled, ask_mistakes, ask_rewrites, same_meaning
 from soundness.interventions.swap import donors
-from soundness.metrics.base import Family, OverSamples
+from soundness.metrics.base import NO_ANSWER, MetricGroup, Need, Read
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.probes.forest import build
-from soundness.records import LETTERS, Chain, Edit, Generation, Probe, Problem, Prompt, Reading, Score
+from soundness.records import LETTERS, AskedAnswer, Chain, Edit, Generation, Probe, Problem, Prompt, Reader, Reading, Score
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
+from soundness.scoring.contract import checked, guarded
 from soundness.scoring.facts import Judge, judge_cases
+from soundness.scoring.reading import CaseRead
 from soundness.scoring.rows import case_row, edit_rows, settled
 from soundness.tasks.base import Task
 
-__all__ = ["Examination", "Helpers", "Sampling", "examine", "family_tokens"]
+__all__ = ["Helpers", "Sampling", "ScoredChains", "belief_in", "group_tokens", "score_chains"]
 
 # An answer to a direct question; one that is not closed by then is not readable.
 _ANSWER_TOKENS = 24
-
-_EDITS_OF = {
-    "info_gain": ("swap", "shuffle"),
-    "filler": ("fill_tail", "fill_whole"),
-    "swap": ("swap",),
-    "mistake": ("mistake_splice", "mistake_regenerate"),
-    "mistake_forms": (
-        "mistake_splice",
-        "mistake_operand",
-        "step_random",
-        "mistake_regenerate",
-        "intact_regenerate",
-        "mistake_written",
-        "mistake_written_regenerate",
-        "intact_written_regenerate",
-    ),
-    "filler_forms": ("fill_tail", "fill_tail_underscores", "fill_whole"),
-    "controls": ("random_text", "shuffle"),
-    "paraphrase": ("paraphrase_tail", "paraphrase_tail_words", "paraphrase_regenerate", "paraphrase_intact_regenerate"),
-    "necessity": ("perturb", "paraphrase_step"),
-    "redundancy": ("drop",),
-}
-"""Which edits each family reads."""
-
-_OWN_ANSWER_OF = {
-    "early_answering",
-    "filler",
-    "swap",
-    "mistake",
-    "forced_accuracy",
-    "mistake_forms",
-    "filler_forms",
-    "controls",
-    "paraphrase",
-    "necessity",
-    "redundancy",
-}
-"""Families that need the answer that the scorer gives when asked."""
-
-_WRITERS_ONLY = {"mistake_regenerated"}
-"""Metrics for which the writer has to write on, so that no other model can read them."""
 
 _REWRITE_TEMPERATURE = 0.7  # of a proposer's second wording, which has to differ from its first
 
@@ -98,21 +59,26 @@ class Helpers:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class ScoredChains:
     """Everything that came out of it."""
 
     scores: list[Score]
+    """One per chain and metric, and one per problem and metric over its samples."""
     readings: list[ReadingRow]
+    """What the reader believed, probe by probe."""
     cases: list[Case]
+    """The chains as the reader saw them."""
     case_rows: list[CaseRow] = field(default_factory=list)
+    """The same as rows of a table."""
     edit_rows: list[EditRow] = field(default_factory=list)
+    """Every edit and what it did."""
 
 
-def examine(
+def score_chains(
     chains: Sequence[Chain],
     task: Task,
-    families: Sequence[Family],
-    scorer: CachedModel,
+    groups: Sequence[MetricGroup],
+    model: CachedModel,
     *,
     role: str,
     sampling: Sampling,
@@ -120,33 +86,38 @@ def examine(
     prompts: Mapping[str, Prompt] | None = None,
     helpers: Helpers | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
-) -> Examination:
-    """Return what `scorer` makes of `chains` (all of one writer): a score per chain and metric, and every reading behind them.
+) -> ScoredChains:
+    """Return what `model` makes of `chains` (all of one writer): a score per chain and metric, and every reading behind them.
 
-    `role` is `self` where the scorer wrote the chains, `base` where the base reads another's and `tuned:NAME` where the
-    tuned model NAME reads the base's; families that do not ask for that role are passed over. Without `same_vocabulary`
-    the writer's ids mean nothing to the scorer and its text is encoded anew. `prompts` are what the scorer is shown, by
-    problem id; by default what the writer was shown.
+    `role` is `self` where the model wrote the chains, `base` where the base reads another's and `tuned:NAME` where the tuned model
+    NAME reads the base's; groups that do not ask for that reader are passed over. Without `same_vocabulary` the writer's ids mean
+    nothing to the model and its text is encoded anew. `prompts` are what the model is shown, by problem id; by default what the
+    writer was shown. Raises `MetricError` where a user's own group fails or breaks the contract.
     """
-    kind = role.partition(":")[0]
-    families = [family for family in families if kind in family.scorers or (role == "self" and "-" in family.scorers)]
-    if not families or not chains:
-        return Examination([], [], [])
+    reader = Reader(role.partition(":")[0])
+    groups = [
+        group for group in groups if reader in group.readers or (reader is Reader.SELF and Reader.NOBODY in group.readers)
+    ]
+    if not groups or not chains:
+        return ScoredChains([], [], [])
     told = on_progress or (lambda phase, done, total: None)
-    cases = _cases(chains, task, families, scorer, role, sampling, same_vocabulary, prompts, helpers or Helpers(), told)
-    asked = [list(_probes(case, families)) for case in cases]
-    readings = scorer.read_groups(
-        [[probe for _, probe in group] for group in asked], on_progress=lambda d, n: told("reading", d, n)
+    cases = _cases(chains, task, groups, model, role, sampling, same_vocabulary, prompts, helpers or Helpers(), told)
+    cases, answers = _ask(cases, groups, task, model, told)
+    listed = [list(_probes(case, groups)) for case in cases]
+    readings = model.read_groups(
+        [[probe for _, probe in group] for group in listed], on_progress=lambda d, n: told("reading", d, n)
     )
-    scores = [score for case in cases for score in _scores(case, families, role, readings)]
-    scores += _over_samples(cases, families)
-    rows = [_row(case, name, probe, readings[probe]) for case, group in zip(cases, asked, strict=True) for name, probe in group]
     seen = [settled(case, readings) for case in cases]
-    return Examination(
+    scores = [score for case in seen for score in _scores(case, groups, role, CaseRead(case, readings, answers))]
+    scores += _over_samples(cases, groups)
+    rows = [
+        _row(case, name, probe, readings[probe]) for case, group in zip(cases, listed, strict=True) for name, probe in group
+    ]
+    return ScoredChains(
         scores,
         rows,
         cases,
-        [case_row(case, readings) for case in seen],
+        [case_row(case, CaseRead(case, readings, answers), readings) for case in seen],
         [row for case in seen for row in edit_rows(case, readings)],
     )
 
@@ -154,8 +125,8 @@ def examine(
 def _cases(
     chains: Sequence[Chain],
     task: Task,
-    families: Sequence[Family],
-    scorer: CachedModel,
+    groups: Sequence[MetricGroup],
+    model: CachedModel,
     role: str,
     sampling: Sampling,
     same_vocabulary: bool,
@@ -163,19 +134,19 @@ def _cases(
     helpers: Helpers,
     told: Callable[[str, int, int], None],
 ) -> list[Case]:
-    """Return one case per chain, in order: body, prompts, answers and edits in the scorer's vocabulary."""
+    """Return one case per chain, in order: body, prompts, facts and edits in the reader's vocabulary."""
     problems = [task.by_id[chain.problem_id] for chain in chains]
     bodies = [
-        body_of(chain, problem, scorer, own_ids=same_vocabulary, splitter=sampling.splitter)
+        body_of(chain, problem, model, own_ids=same_vocabulary, splitter=sampling.splitter)
         for chain, problem in zip(chains, problems, strict=True)
     ]
     shown = [
         prompts[chain.problem_id].ids
         if prompts is not None
-        else (chain.prompt.ids if same_vocabulary else scorer.render(task.message(problem)).ids)
+        else (chain.prompt.ids if same_vocabulary else model.render(task.message(problem)).ids)
         for chain, problem in zip(chains, problems, strict=True)
     ]
-    cue = tuple(scorer.encode(task.cue))
+    cue = tuple(model.encode(task.cue))
     cases = [
         Case(
             problem=problem,
@@ -184,21 +155,19 @@ def _cases(
             body=body,
             prompt_ids=prompt,
             cue_ids=cue,
-            gold=_belief(problem, problem.answer if problem.answer is not None else chain.answer, task, scorer),
-            own=_belief(problem, LETTERS[0], task, scorer) if problem.choices else None,
-            stated=_belief(problem, chain.answer, task, scorer),
+            gold=belief_in(problem, problem.answer if problem.answer is not None else chain.answer, task, model),
+            own=belief_in(problem, LETTERS[0], task, model) if problem.choices else None,
+            stated=belief_in(problem, chain.answer, task, model),
         )
         for chain, problem, body, prompt in zip(chains, problems, bodies, shown, strict=True)
     ]
-    if any(family.name in _OWN_ANSWER_OF for family in families):
-        cases = _ask(cases, task, scorer, told, without=any(family.name == "forced_accuracy" for family in families))
-    if any(family.name == "knowledge" for family in families):
+    if any(Need.FACTS in group.needs for group in groups):
         judged = judge_cases(cases, helpers.judge, on_progress=lambda d, n: told("judging", d, n))
         cases = [replace(case, judgements=found) for case, found in zip(cases, judged, strict=True)]
-    return _edit(cases, families, scorer, sampling, helpers, told)
+    return _edit(cases, groups, model, sampling, helpers, told)
 
 
-def _belief(problem: Problem, answer: str | None, task: Task, model: Model) -> Belief | None:
+def belief_in(problem: Problem, answer: str | None, task: Task, model: Model) -> Belief | None:
     """Return `answer` as something to look for, or None where there is no answer."""
     if answer is None:
         return None
@@ -210,55 +179,75 @@ def _belief(problem: Problem, answer: str | None, task: Task, model: Model) -> B
     return Belief(ids, rivals)
 
 
+Answers = Mapping[tuple[int, ...], AskedAnswer]
+"""Prefix -> the open answer given right after it."""
+
+
+def _asked(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield (role, prefix) for every question about `case`, each prefix under the first name it was asked by."""
+    needs = frozenset[Need]().union(*(group.needs for group in groups))
+    seen: set[tuple[int, ...]] = set()
+
+    def wanted() -> Iterator[tuple[str, tuple[int, ...]]]:
+        if Need.OWN_ANSWER in needs and not case.cut_off:
+            yield "asked after all steps", case.after(case.body.chain.ids)
+        if Need.DIRECT_ANSWER in needs:
+            yield "asked before any step", case.after(())
+        for group in groups:
+            yield from guarded(group, "asks", case.problem.id, group.asks, case)
+
+    for role, prefix in wanted():
+        if prefix not in seen:
+            seen.add(prefix)
+            yield role, prefix
+
+
 def _ask(
-    cases: list[Case], task: Task, scorer: CachedModel, told: Callable[[str, int, int], None], *, without: bool
-) -> list[Case]:
-    """Return the cases with the open answers that the scorer gives when the cue asks, after the body and, if asked, without it."""
-    open_cases = [index for index, case in enumerate(cases) if case.problem.choices is None]
-    asked = [(index, "with") for index in open_cases if not case_is_cut(cases[index])]
-    if without:
-        asked += [(index, "without") for index in open_cases]
-    prefixes = [cases[i].after(cases[i].body.chain.ids if which == "with" else ()) for i, which in asked]
-    given = scorer.generate(
+    cases: list[Case], groups: Sequence[MetricGroup], task: Task, model: CachedModel, told: Callable[[str, int, int], None]
+) -> tuple[list[Case], Answers]:
+    """Return the cases with the reader's own answers, and every open answer; all questions go in one call.
+
+    A problem with choices is not asked: its answer is the likeliest choice, read with the probes.
+    """
+    prefixes = [prefix for case in cases if case.problem.choices is None for _, prefix in _asked(case, groups)]
+    given = model.generate(
         prefixes, max_tokens=_ANSWER_TOKENS, until=task.terminator, on_progress=lambda d, n: told("asking", d, n)
     )
-    forced: dict[int, dict[str, str | None]] = {index: {} for index in open_cases}
-    own: dict[int, Belief] = {}
-    for (index, which), generation in zip(asked, given, strict=True):
-        answer = _answer(generation, task, scorer)
-        forced[index][which] = answer
-        if which == "with" and answer is not None:
-            own[index] = Belief(generation.ids)
-    return [replace(c, forced=forced[i], own=own.get(i)) if i in forced else c for i, c in enumerate(cases)]
+    answers = {prefix: _answer(made, task, model) for prefix, made in zip(prefixes, given, strict=True)}
+    if not any(Need.OWN_ANSWER in group.needs for group in groups):
+        return cases, answers
+    settled_cases = []
+    for case in cases:
+        if case.problem.choices is None:
+            own = None if case.cut_off else answers[case.after(case.body.chain.ids)]
+            case = replace(case, own=Belief(own.ids) if own is not None and own.value is not None else None)
+        settled_cases.append(case)
+    return settled_cases, answers
 
 
-def case_is_cut(case: Case) -> bool:
-    """Return whether the chain ended at the token limit."""
-    return case.chain.finish == "length"
-
-
-def _answer(generation: Generation, task: Task, model: Model) -> str | None:
-    """Return the answer that a generation after the cue gives, or None where it is empty or never closed."""
+def _answer(generation: Generation, task: Task, model: Model) -> AskedAnswer:
+    """Return what a generation after the cue answers; nothing where it is empty or was never closed."""
     text = model.decode(generation.ids)
     answer = (text.split(task.terminator)[0] if task.terminator else text).strip()
-    return answer if answer and generation.finish == "stop" else None
+    closed = bool(answer) and generation.finish == "stop"
+    return AskedAnswer(text, answer if closed else None, generation.finish, "" if closed else NO_ANSWER, generation.ids)
 
 
 def _edit(
     cases: list[Case],
-    families: Sequence[Family],
-    scorer: CachedModel,
+    groups: Sequence[MetricGroup],
+    model: CachedModel,
     sampling: Sampling,
     helpers: Helpers,
     told: Callable[[str, int, int], None],
 ) -> list[Case]:
-    """Return the cases with the edits that the families read."""
-    kinds = sorted({kind for family in families for kind in _EDITS_OF.get(family.name, ())})
+    """Return the cases with the edits that the groups look at."""
+    kinds = sorted({kind for group in groups for kind in group.edits})
     if not helpers.rewrites or any(case.scorer != "self" for case in cases):
         kinds = [kind for kind in kinds if kind not in REGENERATED]
     if not kinds:
         return cases
-    fit = [case for case in cases if not case.unfit]
+    fit = [case for case in cases if not case.skip_reason]
     answers = {case.problem.id: case.problem.answer for case in cases}
     donor = donors([case.body.chain for case in fit], seed=sampling.seed, answers=answers)
     words = [token for case in fit for token in case.body.chain.ids] if {"random_text", "step_random"} & {*kinds} else []
@@ -275,23 +264,16 @@ def _edit(
         supplies = Supplies(pools_of(case.problem), words, rewrites.get(place, {}), spoilt)
         swapped = donor.get((body.problem_id, body.sample))
         made = (
-            {kind: (NoEdit(kind, case.unfit),) for kind in kinds}
-            if case.unfit
+            {kind: (NoEdit(kind, case.skip_reason),) for kind in kinds}
+            if case.skip_reason
             else edit_body(
-                body,
-                case.body.pieces,
-                swapped,
-                scorer.encode,
-                scorer.decode,
-                seed=sampling.seed,
-                kinds=kinds,
-                supplies=supplies,
+                body, case.body.pieces, swapped, model.encode, model.decode, seed=sampling.seed, kinds=kinds, supplies=supplies
             )
         )
         edited.append(replace(case, edits=made))
     for kind in REGENERATED:
         if kind in kinds:
-            edited = _regenerate(edited, kind, scorer, sampling, told)
+            edited = _regenerate(edited, kind, model, sampling, told)
     return edited
 
 
@@ -338,9 +320,9 @@ def _mistakes(cases: Sequence[Case], proposer: CachedModel, sampling: Sampling) 
 
 
 def _regenerate(
-    cases: list[Case], kind: str, scorer: CachedModel, sampling: Sampling, told: Callable[[str, int, int], None]
+    cases: list[Case], kind: str, model: CachedModel, sampling: Sampling, told: Callable[[str, int, int], None]
 ) -> list[Case]:
-    """Return the cases with the tails behind their edits of `kind` written anew by the scorer."""
+    """Return the cases with the tails behind their edits of `kind` written anew by the model."""
     if "intact" in kind and sampling.temperature == 0:
         # Greedy decoding from a chain's own beginning is that chain.
         return [
@@ -355,7 +337,7 @@ def _regenerate(
         ]
     wanted = [(i, j, e) for i, case in enumerate(cases) for j, e in enumerate(case.edits[kind]) if isinstance(e, Edit)]
     heads = [(*cases[i].body.head, *edit.ids) for i, _, edit in wanted]
-    tails = scorer.generate(
+    tails = model.generate(
         [(*cases[i].prompt_ids, *head) for (i, _, _), head in zip(wanted, heads, strict=True)],
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
@@ -370,7 +352,7 @@ def _regenerate(
             made[i, j] = NoEdit(kind, "the rewritten chain was cut off")
             continue
         whole = make_chain(
-            scorer,
+            model,
             case.problem,
             case.chain.prompt,
             Generation((*head, *tail.ids), "stop"),
@@ -379,33 +361,36 @@ def _regenerate(
             seed=sampling.seed,
             splitter=sampling.splitter,
         )
-        body: Body = body_of(whole, case.problem, scorer, splitter=sampling.splitter)
-        made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + scorer.decode(tail.ids))
+        body: Body = body_of(whole, case.problem, model, splitter=sampling.splitter)
+        made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + model.decode(tail.ids))
     return [
         replace(case, edits={**case.edits, kind: tuple(made.get((i, j), e) for j, e in enumerate(case.edits[kind]))})
         for i, case in enumerate(cases)
     ]
 
 
-def _probes(case: Case, families: Sequence[Family]) -> Iterator[tuple[str, Probe]]:
+def _probes(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, Probe]]:
     """Yield each distinct probe of `case` once, under the first name it was asked by."""
     seen: set[Probe] = set()
-    for family in families:
-        for role, probe in family.probes(case):
-            if probe not in seen:
-                seen.add(probe)
-                yield role, probe
+
+    def wanted() -> Iterator[tuple[str, Probe]]:
+        for group in groups:
+            yield from guarded(group, "probes", case.problem.id, group.probes, case)
+        if case.problem.choices is not None and case.own is not None:
+            for role, prefix in _asked(case, groups):
+                yield from ((role, probe) for probe in case.own.probes(prefix))
+
+    for role, probe in wanted():
+        if probe not in seen:
+            seen.add(probe)
+            yield role, probe
 
 
-def _scores(case: Case, families: Sequence[Family], role: str, readings: Mapping[Probe, Reading]) -> Iterator[Score]:
-    read = readings.__getitem__
-    case = settled(case, readings)
-    for family in families:
-        for value in family.values(case, read):
-            if role != "self" and value.metric in _WRITERS_ONLY:
-                continue
-            scorer = "-" if family.scorers == ("-",) else role
-            chain = case.chain
+def _scores(case: Case, groups: Sequence[MetricGroup], role: str, read: Read) -> Iterator[Score]:
+    chain = case.chain
+    for group in groups:
+        scorer = Reader.NOBODY if group.readers == (Reader.NOBODY,) else role
+        for value in checked(group, guarded(group, "values", case.problem.id, group.values, case, read), case.problem.id):
             yield Score(value.metric, chain.problem_id, chain.sample, chain.model, scorer, value.number, value.reason)
 
 
@@ -422,31 +407,29 @@ def _row(case: Case, name: str, probe: Probe, reading: Reading) -> ReadingRow:
     )
 
 
-def _over_samples(cases: Sequence[Case], families: Sequence[Family]) -> Iterator[Score]:
-    """Yield one score per problem and metric of the families that look at all samples of a problem at once."""
-    of_problem: dict[str, list[Case]] = {}
+def _over_samples(cases: Sequence[Case], groups: Sequence[MetricGroup]) -> Iterator[Score]:
+    """Yield one score per problem and metric of the groups that look at all samples of a problem at once."""
+    by_problem: dict[str, list[Case]] = {}
     for case in cases:
-        of_problem.setdefault(case.problem.id, []).append(case)
-    for family in families:
-        if isinstance(family, OverSamples):
-            for group in of_problem.values():
-                chain = group[0].chain
-                scorer = "-" if family.scorers == ("-",) else group[0].scorer
-                for value in family.of_problem(group):
-                    yield Score(value.metric, chain.problem_id, chain.sample, chain.model, scorer, value.number, value.reason)
+        by_problem.setdefault(case.problem.id, []).append(case)
+    for group in groups:
+        for problem, samples in by_problem.items():
+            chain = samples[0].chain
+            scorer = Reader.NOBODY if group.readers == (Reader.NOBODY,) else samples[0].scorer
+            for value in checked(group, guarded(group, "per_problem", problem, group.per_problem, samples), problem):
+                yield Score(value.metric, chain.problem_id, chain.sample, chain.model, scorer, value.number, value.reason)
 
 
-def family_tokens(cases: Sequence[Case], families: Sequence[Family]) -> dict[str, int]:
-    """Return how many tokens the probes of each family would take to read by themselves; shared prefixes count in each.
+def group_tokens(cases: Sequence[Case], groups: Sequence[MetricGroup]) -> dict[str, int]:
+    """Return how many tokens the probes of each group would take to read by themselves; shared prefixes count in each.
 
-    Families that read nothing are left out.
+    Groups that read nothing are left out.
     """
-    found = {}
-    for family in families:
-        kind = cases[0].scorer.partition(":")[0] if cases else "self"
-        if kind not in family.scorers:
+    tokens = {}
+    for group in groups:
+        if (Reader(cases[0].scorer.partition(":")[0]) if cases else Reader.SELF) not in group.readers:
             continue
-        probes = list(dict.fromkeys(probe for case in cases for _, probe in family.probes(case) if probe.prefix))
+        probes = list(dict.fromkeys(probe for case in cases for _, probe in group.probes(case) if probe.prefix))
         if probes:
-            found[family.name] = build(probes).num_tokens
-    return found
+            tokens[group.name] = build(probes).num_tokens
+    return tokens

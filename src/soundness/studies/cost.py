@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from soundness.auditing import Progress, audit
-from soundness.metrics.base import Family
+from soundness.metrics.base import MetricGroup
 from soundness.metrics.case import Case
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.records import Probe
-from soundness.scoring.score import family_tokens
+from soundness.scoring.score import group_tokens
 from soundness.tasks.base import Task
 
 __all__ = ["Cost", "Part", "estimate_cost"]
@@ -47,9 +47,9 @@ class Cost:
     """Writing and reading, per model."""
     num_warm_up: int
     """Problems it was measured on."""
-    families: Mapping[str, float] = field(default_factory=dict)
-    """Family of metrics -> tokens that its probes alone would take to read, all readers together; prefixes that families share are
-    counted in each, and read once."""
+    groups: Mapping[str, float] = field(default_factory=dict)
+    """Group of metrics -> tokens that its probes alone would take to read, all readers together; prefixes that groups share count
+    in each, and are read once."""
 
     @property
     def seconds(self) -> float:
@@ -74,8 +74,8 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
         model.model.read([Probe(model.render("warm up").ids, tuple(model.encode(" now")))])
     read: dict[str, float] = {}
 
-    def count(reader: str, cases: Sequence[Case], families: Sequence[Family]) -> None:
-        for name, tokens in family_tokens(cases, families).items():
+    def count(reader: str, cases: Sequence[Case], groups: Sequence[MetricGroup]) -> None:
+        for name, tokens in group_tokens(cases, groups).items():
             read[name] = read.get(name, 0.0) + tokens
 
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
             few,
             out=Path(folder) / "warm-up",
             on_progress=on_progress,
-            on_examined=count,
+            on_scored=count,
             **options,
         )
     scale = len(task.problems) / len(few.problems)

@@ -10,10 +10,10 @@ from typing import Any
 
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.errors import SoundnessError
-from soundness.metrics import choose
+from soundness.metrics.choosing import choose
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
-from soundness.scoring.score import Sampling, examine
+from soundness.scoring.score import Sampling, score_chains
 from soundness.studies.validation import auroc_interval
 
 __all__ = ["FILES", "find_data", "labelled_chains"]
@@ -76,7 +76,7 @@ def _one_file(
         task = trace_task(imported, path.stem)
         chains = to_chains(imported, model, task, splitter="auto")
     reader = CachedModel(model)
-    found = examine(
+    found = score_chains(
         chains,
         task,
         choose(["early_answering"]),
@@ -89,11 +89,11 @@ def _one_file(
     groups: dict[str, list[tuple[list[float], list[float]]]] = {"gain": [], "length": [], "position": []}
     wrong = steps = 0
     ladders = reader.read_groups(
-        [[p for _, ps in case.ladder(case.gold) for p in ps] if case.gold and not case.unfit else [] for case in cases],
+        [[p for _, ps in case.ladder(case.gold) for p in ps] if case.gold and not case.skip_reason else [] for case in cases],
         on_progress=lambda done, total: told(f"steps of {path.stem}", done, total),
     )
     for case in cases:
-        if case.gold is None or case.unfit or case.chain.problem_id not in marks:
+        if case.gold is None or case.skip_reason or case.chain.problem_id not in marks:
             continue
         nats = [case.gold.nats(case.after_steps(i), ladders.__getitem__) for i in range(case.body.num_steps + 1)]
         mark = marks[case.chain.problem_id]

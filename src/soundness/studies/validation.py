@@ -29,12 +29,13 @@ from soundness.chains.sample import sample_chains
 from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, judge
 from soundness.errors import SettingError
 from soundness.files import check_can_write_folder, make_folder, write_json, write_text
-from soundness.metrics import METRICS, choose
+from soundness.metrics import METRICS
+from soundness.metrics.choosing import choose
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
 from soundness.processes import process_pool
 from soundness.records import Comparison, Score, Word
-from soundness.scoring.score import Sampling, examine
+from soundness.scoring.score import Sampling, score_chains
 from soundness.statistics.corrections import adjust
 from soundness.statistics.paired import by_problem, comparison
 from soundness.statistics.resampling import bootstrap_means, derive_seed
@@ -148,7 +149,7 @@ def _examined(spec: str, world: str, n: int, task_seed: int, seed: int, families
     model = CachedModel(load_scripted(spec), batch_size=64)
     sampling = Sampling(seed, temperature=0.8)
     chains = sample_chains(model, task, seed=seed, temperature=0.8)
-    scores = examine(chains, task, choose(families), model, role="self", sampling=sampling).scores
+    scores = score_chains(chains, task, choose(families), model, role="self", sampling=sampling).scores
     grouped: defaultdict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         grouped[score.metric, score.scorer].append(score)
@@ -173,7 +174,7 @@ def _compared(base: Table, tuned: Table, seed: int, resamples: int, problems: Se
         if any(score.value is not None for side in rows for score in side):
             found.append(
                 comparison(
-                    "base", "tuned", metric, scorer, rows[0], rows[1], about.unit, about.higher_is, seed, resamples=resamples
+                    "base", "tuned", metric, scorer, rows[0], rows[1], about.unit, about.higher_means, seed, resamples=resamples
                 )
             )
     return adjust(found)

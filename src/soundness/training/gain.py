@@ -27,7 +27,7 @@ from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.records import Generation, Probe, Prompt
-from soundness.scoring.score import _belief
+from soundness.scoring.score import belief_in
 from soundness.tasks.base import Task
 from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
@@ -151,7 +151,7 @@ def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[
             base, one.problem, Prompt(prompt.text, prompt.ids), Generation(one.ids, one.finish), writer="policy", sample=number
         )
         body = body_of(chain, one.problem, base)
-        gold = _belief(one.problem, one.problem.answer, task, base)
+        gold = belief_in(one.problem, one.problem.answer, task, base)
         case = Case(one.problem, chain, "base", body, prompt.ids, cue, gold, None)
         cases.append(None if chain.finish == "length" else case)
     counted = [None if case is None else _counted(case, config.count) for case in cases]

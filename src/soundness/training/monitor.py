@@ -27,12 +27,13 @@ from soundness.answers.grading import same_answer
 from soundness.chains.sample import sample_chains
 from soundness.comparison.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
 from soundness.errors import MetricError, SettingError
-from soundness.metrics import METRICS, choose
+from soundness.metrics import METRICS
 from soundness.metrics.calibration import equal_width
+from soundness.metrics.choosing import choose
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
-from soundness.scoring.score import Examination, Sampling, examine
+from soundness.scoring.score import Sampling, ScoredChains, score_chains
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
 from soundness.training.common import task_of
@@ -97,7 +98,7 @@ def look(model: Model, panel: Task, metrics: Sequence[str], *, sampling: Samplin
         max_tokens=sampling.max_tokens,
         splitter=sampling.splitter,
     )
-    found = examine(chains, panel, choose(metrics), reader, role="self", sampling=sampling)
+    found = score_chains(chains, panel, choose(metrics), reader, role="self", sampling=sampling)
     values = {
         name: by_problem(score for score in found.scores if score.metric == name)[0]
         for name in dict.fromkeys(score.metric for score in found.scores)
@@ -106,21 +107,21 @@ def look(model: Model, panel: Task, metrics: Sequence[str], *, sampling: Samplin
     return Look(step, values, calibration_error(confidences, right), time.perf_counter() - begun)
 
 
-def _answers(found: Examination, reader: CachedModel) -> tuple[list[float], list[bool]]:
+def _answers(found: ScoredChains, reader: CachedModel) -> tuple[list[float], list[bool]]:
     """Return how sure the model is of each answer it gives when asked after its chain, and whether that answer is right.
 
     Confidence is the probability of the answer's tokens, among the choices where there are any.
     """
     cases = [
-        case
-        for case in found.cases
+        (case, row.asked_with)
+        for case, row in zip(found.cases, found.case_rows, strict=True)
         if case.own is not None and case.problem.answer is not None and case.chain.finish != "length"
     ]
-    prefixes = [case.after(case.body.chain.ids) for case in cases]
-    groups = [list(case.own.probes(prefix)) for case, prefix in zip(cases, prefixes, strict=True) if case.own is not None]
+    prefixes = [case.after(case.body.chain.ids) for case, _ in cases]
+    groups = [list(case.own.probes(prefix)) for (case, _), prefix in zip(cases, prefixes, strict=True) if case.own is not None]
     readings = reader.read_groups(groups)
     confidences, right = [], []
-    for case, prefix in zip(cases, prefixes, strict=True):
+    for (case, asked), prefix in zip(cases, prefixes, strict=True):
         assert case.own is not None
         assert case.problem.answer is not None
         if case.own.rivals:
@@ -128,7 +129,7 @@ def _answers(found: Examination, reader: CachedModel) -> tuple[list[float], list
             answer: str | None = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[best]
             own = type(case.own)(case.own.rivals[best], case.own.rivals)
         else:
-            answer, own = case.forced.get("with"), case.own
+            answer, own = asked, case.own
         if answer is not None:
             confidences.append(min(1.0, math.exp(own.share(prefix, readings.__getitem__))))
             right.append(same_answer(case.problem.answer, answer, case.problem))

@@ -9,44 +9,42 @@ import pytest
 
 from soundness.auditing import audit
 from soundness.errors import MetricError, SettingError
-from soundness.metrics import BATTERIES, FAMILIES, METRICS, choose
-from soundness.metrics.base import Totals
+from soundness.metrics import GROUPS, METRICS, PROFILES
+from soundness.metrics.choosing import choose
 
 BASE, TUNED = "scripted:computes?slip=0.2", "scripted:ignores-chain?slip=0.05&seed=1"
 
 
 def test_profiles_grow() -> None:
-    quick, standard, full = (set(BATTERIES[name]) for name in ("quick", "standard", "full"))
-    assert quick < standard < full == set(FAMILIES)
-    names = [family.name for family in choose(None, "quick")]
+    quick, standard, full = (set(PROFILES[name]) for name in ("quick", "standard", "full"))
+    assert quick < standard < full == set(GROUPS)
+    names = [group.name for group in choose(None, "quick")]
     assert names == ["accuracy", "info_gain", "early_answering", "length"]
-    assert "coverage" not in {family.name for family in choose(None, "standard", samples=1)}
-    assert "coverage" in {family.name for family in choose(None, "standard", samples=2)}
-    assert "transfer" in {family.name for family in choose(None, "quick", panel=True)}
-    assert {family.name for family in choose(["redundancy"])} == {"accuracy", "length", "redundancy"}
-    with pytest.raises(MetricError, match="unknown battery 'fulll' \\(did you mean 'full'"):
+    assert "coverage" not in {group.name for group in choose(None, "standard", samples=1)}
+    assert "coverage" in {group.name for group in choose(None, "standard", samples=2)}
+    assert "transfer" in {group.name for group in choose(None, "quick", other_tasks=True)}
+    assert {group.name for group in choose(["redundancy"])} == {"accuracy", "length", "redundancy"}
+    with pytest.raises(MetricError, match="unknown profile 'fulll' \\(did you mean 'full'"):
         choose(None, "fulll")
     with pytest.raises(MetricError, match="did you mean 'necessity'"):
         choose(["neccessity"])
 
 
 def test_every_metric_says_what_it_is() -> None:
-    assert sum(len(family.metrics) for family in FAMILIES.values()) == len(METRICS)  # no name twice
+    assert sum(len(group.every_metric) for group in GROUPS.values()) == len(METRICS)  # no name twice
     for metric in METRICS.values():
-        assert metric.unit and metric.higher_is and metric.says and metric.says_not and metric.source, metric.name
-    for family in FAMILIES.values():
-        if isinstance(family, Totals):
-            assert {total.metric.name for total in family.totals} <= {metric.name for metric in family.metrics}
-            assert all(name in METRICS for total in family.totals for name in total.inputs)
+        assert metric.unit and metric.higher_means and metric.description and metric.limitations and metric.source, metric.name
+    for group in GROUPS.values():
+        assert all(name in METRICS for corpus in group.corpus for name in corpus.inputs)
 
 
-def test_full_battery_with_a_panel(tmp_path: Path) -> None:
+def test_full_profile_with_other_tasks(tmp_path: Path) -> None:
     panel = tmp_path / "panel.toml"
     panel.write_text('[[task]]\nname = "longer"\nworld = "chain-sum:operators=5"\nlimit = 5\n')
-    run = audit(BASE, [TUNED], "chain-sum", limit=8, samples=2, battery="full", panel=panel, out=tmp_path / "run")
+    run = audit(BASE, [TUNED], "chain-sum", limit=8, samples=2, profile="full", panel=panel, out=tmp_path / "run")
     compared = {(one.metric, one.scorer) for one in run.comparisons}
-    for family in FAMILIES.values():
-        assert {(metric.name, scorer) for metric in family.metrics for scorer in family.scorers[:1]} <= compared, family.name
+    for group in GROUPS.values():
+        assert {(metric.name, scorer) for metric in group.every_metric for scorer in group.readers[:1]} <= compared, group.name
     shared = run.comparison("info_gain_over_swap", scorer="tuned")
     assert (
         shared.tuned_estimate.value == 0.0 and shared.base_estimate.value > 5
@@ -59,15 +57,15 @@ def test_full_battery_with_a_panel(tmp_path: Path) -> None:
     assert table["info_gain"]["using"]["value"] < -5 and abs(table["info_gain"]["writing"]["value"]) < 5
     assert run.comparison("forward_kl").base_estimate.value == 0.0
     assert run.comparison("transfer_accuracy").difference.n == 5
-    again = audit(BASE, [TUNED], "chain-sum", limit=8, samples=2, battery="full", panel=panel, out=tmp_path / "run")
+    again = audit(BASE, [TUNED], "chain-sum", limit=8, samples=2, profile="full", panel=panel, out=tmp_path / "run")
     assert again.comparisons == run.comparisons
 
 
 def test_quick_reads_no_shared_chains_and_can_be_extended(tmp_path: Path) -> None:
-    run = audit(BASE, [TUNED], "chain-sum", limit=4, battery="quick", out=tmp_path / "run")
+    run = audit(BASE, [TUNED], "chain-sum", limit=4, profile="quick", out=tmp_path / "run")
     assert {one.scorer for one in run.comparisons} == {"self", "base", "-"}
     assert "writer_reader" not in run.document["tables"]
-    more = audit(BASE, [TUNED], "chain-sum", limit=4, battery="standard", out=tmp_path / "run")
+    more = audit(BASE, [TUNED], "chain-sum", limit=4, profile="standard", out=tmp_path / "run")
     assert "tuned" in {one.scorer for one in more.comparisons} and "writer_reader" in more.document["tables"]
 
 
@@ -93,9 +91,9 @@ def test_dry_run_says_what_each_family_reads(tmp_path: Path) -> None:
     from soundness.tasks.base import load_task
 
     task = load_task("chain-sum", limit=8)
-    quick, full = (estimate_cost(BASE, [TUNED], task, battery=name) for name in ("quick", "full"))
-    assert set(quick.families) == {"info_gain", "early_answering"}
-    assert set(quick.families) < set(full.families) and "accuracy" not in full.families
-    assert all(tokens > 0 for tokens in full.families.values())
-    twice = estimate_cost(BASE, [TUNED], load_task("chain-sum", limit=16), battery="quick")
-    assert twice.families["info_gain"] == 2 * quick.families["info_gain"]
+    quick, full = (estimate_cost(BASE, [TUNED], task, profile=name) for name in ("quick", "full"))
+    assert set(quick.groups) == {"info_gain", "early_answering"}
+    assert set(quick.groups) < set(full.groups) and "accuracy" not in full.groups
+    assert all(tokens > 0 for tokens in full.groups.values())
+    twice = estimate_cost(BASE, [TUNED], load_task("chain-sum", limit=16), profile="quick")
+    assert twice.groups["info_gain"] == 2 * quick.groups["info_gain"]
