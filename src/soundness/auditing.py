@@ -460,7 +460,7 @@ def _sample(
 
 
 def _prompts(model: Model, task: Task) -> dict[str, Prompt]:
-    return {problem.id: model.render(task.message(problem)) for problem in task.problems}
+    return {problem.id: task.prompt(model, problem) for problem in task.problems}
 
 
 def _names(models: Sequence[Model]) -> list[str]:

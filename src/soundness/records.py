@@ -6,8 +6,10 @@ logarithms (nats).
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -28,6 +30,8 @@ __all__ = [
     "Reading",
     "Score",
     "Span",
+    "Stop",
+    "Turn",
     "Verdict",
     "Word",
 ]
@@ -107,6 +111,69 @@ class Span(NamedTuple):
     stop: int
 
 
+class Turn(NamedTuple):
+    """One message of a conversation."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+    """What is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    r"""Where a generation ends, besides the model's own end-of-text token and the token limit.
+
+    >>> Stop(("\nQuestion:",)).end("2 + 2 = 4\nAnswer: 4\nQuestion: What")
+    19
+    >>> Stop(line=r"^Answer:.*\n").end("Answer: 4\nOr not?")
+    10
+    """
+
+    strings: tuple[str, ...] = ()
+    """A generation ends before the first of these."""
+    ids: tuple[int, ...] = ()
+    """Token ids that end a generation as the end-of-text token does."""
+    line: str | None = None
+    """A regular expression (MULTILINE); a generation ends behind the first match."""
+
+    def end(self, text: str) -> int | None:
+        """Return how many characters of `text` are kept, or None where nothing in it ends the generation."""
+        places = [place for string in self.strings if (place := text.find(string)) >= 0]
+        if self.line is not None and (found := re.search(self.line, text, re.MULTILINE)):
+            places.append(found.end())
+        return min(places, default=None)
+
+    def kept(self, pieces: Sequence[str]) -> int | None:
+        """Return how many tokens are kept, given the text of each, or None where nothing in them ends the generation.
+
+        A token across the end is kept where all that it has beyond the end is blank.
+        """
+        text = "".join(pieces)
+        end = self.end(text)
+        if end is None:
+            return None
+        start = 0
+        for number, piece in enumerate(pieces):
+            stop = start + len(piece)
+            if stop > end and (start >= end or text[end:stop].strip()):
+                return number
+            start = stop
+        return len(pieces)
+
+    def joined(self, other: Stop | None) -> Stop:
+        """Return what stops where either does; `line` is this one's where both have one."""
+        if other is None:
+            return self
+        strings, ids = dict.fromkeys((*self.strings, *other.strings)), dict.fromkeys((*self.ids, *other.ids))
+        return Stop(tuple(strings), tuple(ids), self.line if self.line is not None else other.line)
+
+    @property
+    def key(self) -> str:
+        """The same text exactly for stops that are equal."""
+        return json.dumps([list(self.strings), list(self.ids), self.line])
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a model is shown before it writes."""
@@ -115,6 +182,8 @@ class Prompt:
     """The rendered prompt, template included."""
     ids: tuple[int, ...]
     """Its token ids, one beginning-of-text token at most."""
+    stop: Stop | None = field(default=None, compare=False)
+    """Where what is written after it ends, or None where only the model ends it; not stored with a chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, spli
                 model=trace.model,
                 sample=0,
                 seed=0,
-                prompt=model.render(task.message(trace.problem)),
+                prompt=task.prompt(model, trace.problem),
                 ids=ids,
                 text=trace.text,
                 finish=trace.finish,

@@ -128,31 +128,41 @@ def sample_chains(
     check_sampling(samples, temperature, top_p, max_tokens, splitter, batch_size)
     problems = task.problems
     if prompts is None:
-        prompts = {problem.id: model.render(task.message(problem)) for problem in problems}
+        prompts = {problem.id: task.prompt(model, problem) for problem in problems}
     lacking = [problem.id for problem in problems if problem.id not in prompts]
     if lacking:
         raise SettingError(f"each problem needs a prompt, and {len(lacking)} have none, the first of them {lacking[0]!r}")
     wanted = [(problem, sample) for problem in problems for sample in range(samples)]
     if on_progress is not None:
         on_progress(0, len(wanted))
-    generations = as_cached(model, batch_size).generate(
-        [prompts[problem.id].ids for problem, _ in wanted],
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        keys=[draw_key(seed, problem.id, sample) for problem, sample in wanted],
-        on_progress=on_progress,
-    )
+    writes = as_cached(model, batch_size)
+    generations: dict[tuple[str, int], Generation] = {}
+    # A task's prompts all end alike, except where open problems and choices are mixed in one with worked examples.
+    for stop in dict.fromkeys(prompts[problem.id].stop for problem in problems):
+        asked = [(problem, sample) for problem, sample in wanted if prompts[problem.id].stop == stop]
+        already = len(generations)
+        written = writes.generate(
+            [prompts[problem.id].ids for problem, _ in asked],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            keys=[draw_key(seed, problem.id, sample) for problem, sample in asked],
+            until=stop,
+            on_progress=None
+            if on_progress is None
+            else lambda done, _, before=already: on_progress(before + done, len(wanted)),  # type: ignore[misc]
+        )
+        generations.update({(problem.id, sample): one for (problem, sample), one in zip(asked, written, strict=True)})
     return [
         make_chain(
             model,
             problem,
             prompts[problem.id],
-            generation,
+            generations[problem.id, sample],
             writer=model.name if writer is None else writer,
             sample=sample,
             seed=seed,
             splitter=splitter,
         )
-        for (problem, sample), generation in zip(wanted, generations, strict=True)
+        for problem, sample in wanted
     ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from soundness.records import Generation, Probe, Prompt, Reading
+from soundness.records import Generation, Probe, Prompt, Reading, Stop, Turn
+from soundness.tasks.prompts import Prompting
 
 __all__ = ["Model"]
 
@@ -50,8 +51,11 @@ class Model(Protocol):
         """Return one string per id whose join is `decode(ids)`; a character split over ids belongs to the last of them."""
         ...
 
-    def render(self, message: str) -> Prompt:
-        """Return the prompt that asks `message`: the chat template where the tokenizer has one, plain text otherwise."""
+    def render(self, message: str | Sequence[Turn], prompting: Prompting | None = None) -> Prompt:
+        """Return the prompt that asks `message`, a user's message or a conversation that ends in one.
+
+        That is the chat template where there is one, plain text otherwise; `prompting` says which and with what variables.
+        """
         ...
 
     def generate(
@@ -62,13 +66,13 @@ class Model(Protocol):
         temperature: float = 0.0,
         top_p: float = 1.0,
         keys: Sequence[str] | None = None,
-        until: str | None = None,
+        until: str | Stop | None = None,
     ) -> list[Generation]:
         """Return one continuation per prefix, in order.
 
         Greedy at temperature 0. Otherwise the draw for prefix i depends on `keys[i]` alone, not on its neighbours. A generation
         ends at the model's end-of-text token, at `max_tokens`, or once its text contains `until` (finish `stop`; the tokens
-        that hold it are kept).
+        that hold it are kept). A `Stop` ends it where it says, and leaves out what stands behind that end.
         """
         ...
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from soundness.models.base import Model
 from soundness.models.store import GenerationRequest, Store
 from soundness.probes.forest import build
-from soundness.records import Generation, Probe, Prompt, Reading
+from soundness.records import Generation, Probe, Prompt, Reading, Stop, Turn
+from soundness.tasks.prompts import Prompting
 
 __all__ = ["CachedModel", "Work", "as_cached"]
 
@@ -95,9 +96,14 @@ class CachedModel:
         """Return one string per id whose join is `decode(ids)`."""
         return self.model.pieces(ids)
 
-    def render(self, message: str) -> Prompt:
+    @property
+    def instructed(self) -> bool:
+        """Whether the model was taught to answer a message."""
+        return bool(getattr(self.model, "instructed", True))
+
+    def render(self, message: str | Sequence[Turn], prompting: Prompting | None = None) -> Prompt:
         """Return the model's prompt that asks `message`."""
-        return self.model.render(message)
+        return self.model.render(message) if prompting is None else self.model.render(message, prompting)
 
     def generate(
         self,
@@ -107,7 +113,7 @@ class CachedModel:
         temperature: float = 0.0,
         top_p: float = 1.0,
         keys: Sequence[str] | None = None,
-        until: str | None = None,
+        until: str | Stop | None = None,
         on_progress: Progress | None = None,
     ) -> list[Generation]:
         """Return one continuation per prefix as `Model.generate` does, equal requests made once.

@@ -79,13 +79,17 @@ def load_checkpoint(spec: str, options: LoadOptions) -> Model:
     from soundness.models.transformers import TransformersModel
 
     try:
-        return TransformersModel.load(source, name=spec, adapter=adapter, options=options)
+        model = TransformersModel.load(source, name=spec, adapter=adapter, options=options)
     except SoundnessError:
         raise
     except ImportError as error:
         raise MissingPackage(error.name or "a package", f"loading {spec}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model {spec!r}: {_first_lines(error)}{_hint(spec)}") from error
+    # What was trained here without a chat template learnt to answer the message alone; so did the organisms.
+    places = [Path(place) for place in (adapter, source) if place]
+    model.taught_plainly = base.startswith(PREFIX) or any((place / "training.json").is_file() for place in places)
+    return model
 
 
 def resolve_source(spec: str) -> str:

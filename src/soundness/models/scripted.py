@@ -40,7 +40,8 @@ from hashlib import blake2b
 
 from soundness.errors import ModelError, near
 from soundness.models.options import LoadOptions
-from soundness.records import Finish, Generation, Probe, Prompt, Reading
+from soundness.records import Finish, Generation, Probe, Prompt, Reading, Stop, Turn
+from soundness.tasks.prompts import Prompting
 from soundness.tasks.worlds import chain_sum, lookup
 
 __all__ = ["BEHAVIOURS", "END", "Behaviour", "ScriptedModel", "load", "load_scripted"]
@@ -132,9 +133,10 @@ class ScriptedModel:
         _flush(decoder, pieces)
         return pieces
 
-    def render(self, message: str) -> Prompt:
-        """Return the prompt that asks `message`."""
-        text = f"{HEAD}{message}{TAIL}"
+    def render(self, message: str | Sequence[Turn], prompting: Prompting | None = None) -> Prompt:
+        """Return the prompt that asks `message`; of a conversation, its last message."""
+        asked = message if isinstance(message, str) else message[-1].content
+        text = f"{HEAD}{asked}{TAIL}"
         return Prompt(text, tuple(self.encode(text)))
 
     def generate(
@@ -145,7 +147,7 @@ class ScriptedModel:
         temperature: float = 0.0,
         top_p: float = 1.0,
         keys: Sequence[str] | None = None,
-        until: str | None = None,
+        until: str | Stop | None = None,
     ) -> list[Generation]:
         """Return what the behaviour writes after each prefix.
 
@@ -158,8 +160,14 @@ class ScriptedModel:
                 behaviour = self._sample(str(i) if keys is None else keys[i])
             text = behaviour(*self._split(tuple(prefix)))
             finish: Finish = "stop"
-            at = text.find(until) if until else -1
-            ids = self.encode(text if at < 0 else text[: at + len(until or "")])
+            if isinstance(until, Stop):
+                end = until.end(text)
+                at = -1 if end is None else end
+                text = text[:at] if at >= 0 else text
+            else:
+                at = text.find(until) if until else -1
+                text = text if at < 0 else text[: at + len(until or "")]
+            ids = self.encode(text)
             # Ending takes a token too, so a text as long as the limit was cut; one that holds `until` was not.
             if len(ids) > max_tokens or (len(ids) == max_tokens and at < 0):
                 ids, finish = ids[:max_tokens], "length"

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from soundness.errors import RunError
-from soundness.records import Finish, Generation, Probe, Reading
+from soundness.records import Finish, Generation, Probe, Reading, Stop
 
 __all__ = ["GenerationRequest", "Store"]
 
@@ -72,8 +72,8 @@ class GenerationRequest:
     """Nucleus mass that tokens are drawn from."""
     key: str = ""
     """Names the draw."""
-    until: str | None = None
-    """Text that ends the generation."""
+    until: str | Stop | None = None
+    """What ends the generation."""
 
     def digest(self) -> bytes:
         """Return 16 bytes that are the same exactly for requests with the same answer."""
@@ -84,7 +84,10 @@ class GenerationRequest:
             digest.update(struct.pack("<Q", len(part)))
             digest.update(part)
         digest.update(struct.pack("<Qdd", self.max_tokens, drawn[0], drawn[1]))
-        digest.update(b"\0" if self.until is None else b"\1" + _utf8(self.until))
+        if isinstance(self.until, Stop):
+            digest.update(b"\2" + _utf8(self.until.key))
+        else:
+            digest.update(b"\0" if self.until is None else b"\1" + _utf8(self.until))
         return digest.digest()
 
 

@@ -28,12 +28,14 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from soundness.errors import MissingPackage, ModelError
+from soundness.models.chat import render_prompt, template_of, turn_end
 from soundness.models.options import LoadOptions, Reader
 from soundness.models.packed import CannotPack, read_packed
 from soundness.models.tokens import decode, encode_fragment, token_pieces, vocabulary_digest
 from soundness.models.unpacked import read_cached, read_plain
 from soundness.probes.forest import Forest, build
-from soundness.records import Generation, Probe, Prompt, Reading
+from soundness.records import Generation, Probe, Prompt, Reading, Stop, Turn
+from soundness.tasks.prompts import Prompting
 
 __all__ = ["Reader", "TransformersModel", "encode_fragment", "pick_device", "pick_dtype", "render_prompt"]
 
@@ -42,6 +44,9 @@ log = logging.getLogger("soundness")
 # Whole tokens of the forest per packed pass, and places whose logits exist at once: places x vocabulary is the usual memory failure.
 _PASS_TOKENS = {"cpu": 4096, "cuda": 16384}
 _PASS_SCORED = 512
+
+_LOOK_BACK = 96
+"""Tokens at the end of a text in which its end is looked for at every step; an answer line is shorter."""
 
 
 def pick_device(device: str | None) -> torch.device:
@@ -76,21 +81,6 @@ def pick_dtype(dtype: str | None, device: torch.device, num_parameters: int | No
 def _cpu_has_bfloat16() -> bool:
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
-
-
-def render_prompt(tokenizer: Any, message: str) -> Prompt:
-    """Return the prompt that asks `message`: the tokenizer's chat template where it has one, else the message and a newline.
-
-    At most one beginning-of-text token, and no end-of-text token, whatever the tokenizer likes to add.
-    """
-    if getattr(tokenizer, "chat_template", None):
-        text = tokenizer.apply_chat_template([{"role": "user", "content": message}], add_generation_prompt=True, tokenize=False)
-        return Prompt(text, tuple(tokenizer.encode(text, add_special_tokens=False)))
-    text = message + "\n"
-    ids = tokenizer.encode(text, add_special_tokens=True)
-    if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
-        ids = ids[:-1]
-    return Prompt(text, tuple(ids))
 
 
 class _Shared:
@@ -138,6 +128,8 @@ class _Shared:
         self.stops: list[int] = [] if stops is None else [stops] if isinstance(stops, int) else list(stops)
         if self.tokenizer.eos_token_id is not None and self.tokenizer.eos_token_id not in self.stops:
             self.stops.append(self.tokenizer.eos_token_id)
+        # Files often name another end of text than the template's: a model tuned on chat turns ends them by the template's.
+        self.stops += [token for token in turn_end(self.tokenizer)[0] if token not in self.stops]
         # Sampling defaults that a checkpoint ships (temperature, penalties) would silently change what is measured.
         self.module.generation_config = GenerationConfig()
 
@@ -250,14 +242,24 @@ def pick_tokens(probability: torch.Tensor, uniform: torch.Tensor) -> torch.Tenso
 
 
 class _Until(StoppingCriteria):
-    """Ends each row once its own text contains a string."""
+    """Ends each row once its own text contains a string, or what a `Stop` looks for."""
 
-    def __init__(self, model: TransformersModel, until: str, prompt_length: int):
+    def __init__(self, model: TransformersModel, until: str | Stop, prompt_length: int):
         self.model, self.until, self.prompt_length = model, until, prompt_length
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         written = input_ids[:, self.prompt_length :].tolist()
-        return torch.tensor([self.until in self.model.decode(row) for row in written], device=input_ids.device)
+        return torch.tensor([self._ends(row) for row in written], device=input_ids.device)
+
+    def _ends(self, row: list[int]) -> bool:
+        if isinstance(self.until, str):
+            return self.until in self.model.decode(row)
+        if row and row[-1] in self.until.ids:
+            return True
+        # The end of the text first, which is cheap; what seems to begin there may have begun earlier.
+        return self.until.end(self.model.decode(row[-_LOOK_BACK:])) is not None and (
+            len(row) <= _LOOK_BACK or self.until.end(self.model.decode(row)) is not None
+        )
 
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -283,6 +285,7 @@ class TransformersModel:
         self.device = shared.device
         self.dtype = shared.dtype
         self.notes: list[str] = []
+        self.taught_plainly = False
         self._works: Reader | None = None
 
     @classmethod
@@ -360,9 +363,14 @@ class TransformersModel:
         """Return one string per id whose join is `decode(ids)`; a character split over ids belongs to the last of them."""
         return token_pieces(self.decode, ids)
 
-    def render(self, message: str) -> Prompt:
-        """Return the prompt that asks `message`: the chat template where the tokenizer has one, plain text otherwise."""
-        return render_prompt(self.tokenizer, message)
+    @property
+    def instructed(self) -> bool:
+        """Whether it was taught to answer a message: a model with neither chat template nor training by us was not."""
+        return template_of(self.tokenizer) is not None or self.taught_plainly
+
+    def render(self, message: str | Sequence[Turn], prompting: Prompting | None = None) -> Prompt:
+        """Return the prompt that asks `message`: the chat template where there is one, plain text otherwise."""
+        return render_prompt(self.tokenizer, message, prompting)
 
     def generate(
         self,
@@ -372,7 +380,7 @@ class TransformersModel:
         temperature: float = 0.0,
         top_p: float = 1.0,
         keys: Sequence[str] | None = None,
-        until: str | None = None,
+        until: str | Stop | None = None,
     ) -> list[Generation]:
         """Return one continuation per prefix; all prefixes run as one batch, left-padded."""
         if not prefixes:
@@ -405,8 +413,16 @@ class TransformersModel:
             )
         return [self._finish(row, until, max_tokens) for row in output[:, longest:].tolist()]
 
-    def _finish(self, ids: list[int], until: str | None, max_tokens: int) -> Generation:
-        """Return the generation that `ids` hold, padding and end-of-text cut off."""
+    def _finish(self, ids: list[int], until: str | Stop | None, max_tokens: int) -> Generation:
+        """Return the generation that `ids` hold, padding, end-of-text and what a `Stop` ends cut off."""
+        if isinstance(until, Stop):
+            ends = {*self._shared.stops, *until.ids}
+            end = next((position for position, token in enumerate(ids) if token in ends), None)
+            written = ids[: max_tokens if end is None else end]
+            kept = until.kept(self.pieces(written))
+            if kept is not None:
+                return Generation(tuple(written[:kept]), "stop")
+            return Generation(tuple(written), "length" if end is None else "stop")
         for position, token in enumerate(ids):
             if token in self._shared.stops:
                 return Generation(tuple(ids[:position]), "stop")

@@ -300,7 +300,7 @@ def sample(
     for start in range(0, len(asked), _BATCH):
         batch = asked[start : start + _BATCH]
         made = model.generate(
-            [model.render(task.message(problem)).ids for problem, _ in batch],
+            [task.prompt(model, problem).ids for problem, _ in batch],
             max_tokens=scale.max_tokens,
             temperature=temperature,
             top_p=scale.top_p,

@@ -211,7 +211,7 @@ def _ask(
     """
     prefixes = [prefix for case in cases if case.problem.choices is None for _, prefix in _asked(case, groups)]
     given = model.generate(
-        prefixes, max_tokens=_ANSWER_TOKENS, until=task.terminator, on_progress=lambda d, n: told("asking", d, n)
+        prefixes, max_tokens=_ANSWER_TOKENS, until=task.asked_until, on_progress=lambda d, n: told("asking", d, n)
     )
     answers = {prefix: _answer(made, task, model) for prefix, made in zip(prefixes, given, strict=True)}
     if not any(Need.OWN_ANSWER in group.needs for group in groups):
@@ -228,9 +228,8 @@ def _ask(
 def _answer(generation: Generation, task: Task, model: Model) -> AskedAnswer:
     """Return what a generation after the cue answers; nothing where it is empty or was never closed."""
     text = model.decode(generation.ids)
-    answer = (text.split(task.terminator)[0] if task.terminator else text).strip()
-    closed = bool(answer) and generation.finish == "stop"
-    return AskedAnswer(text, answer if closed else None, generation.finish, "" if closed else NO_ANSWER, generation.ids)
+    answer = task.read_asked(text) if generation.finish == "stop" else None
+    return AskedAnswer(text, answer, generation.finish, NO_ANSWER if answer is None else "", generation.ids)
 
 
 def _edit(

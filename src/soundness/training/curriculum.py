@@ -100,7 +100,7 @@ def train(
     asked = task_of(task, seed=settings.seed)
     stages = make_stages(config, seed=settings.seed, world=_world_of(asked))
     problems = arrange(stages, config, seed=settings.seed)
-    own = Task("curriculum", problems, asked.instruction, asked.cue, asked.terminator)
+    own = replace(asked, name="curriculum", problems=problems)
     session = open_session(
         "curriculum",
         model,

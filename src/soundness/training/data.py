@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from soundness.errors import ModelError, SettingError, TaskError, near
+from soundness.errors import SettingError, TaskError, near
+from soundness.models.chat import closing_id
 from soundness.records import Problem
 from soundness.tasks.base import Task
 
@@ -144,26 +145,6 @@ def _missing(task: Task, target: str) -> str:
         f"the target {target} needs {needed}, and {len(lacking)} of the {len(task.problems)} problems of {task.name} have none "
         f"(the first is {lacking[0].id!r}): {instead}"
     )
-
-
-def closing_id(tokenizer: Any) -> int:
-    """Return the token that ends what the model writes: the one that ends an assistant turn, else the end-of-text token.
-
-    The first special token that the chat template puts after the assistant's words (`<|im_end|>`, `<|eot_id|>`,
-    `<end_of_turn>`, ...), which need not be the tokenizer's `eos_token`. Raises ModelError where there is neither.
-    """
-    if tokenizer.chat_template:
-        said = "the assistant's words"
-        turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": said}]
-        before, found, after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(said)
-        special = set(tokenizer.all_special_ids)
-        special |= {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-        closing = [index for index in tokenizer(after, add_special_tokens=False)["input_ids"] if index in special]
-        if found and closing:
-            return int(closing[0])
-    if tokenizer.eos_token_id is None:
-        raise ModelError("the tokenizer has no end-of-text token, so a model trained with it could not stop: set its eos_token")
-    return int(tokenizer.eos_token_id)
 
 
 def check_lengths(examples: Sequence[Example], max_length: int | None, context: int | None) -> None:
