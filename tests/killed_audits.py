@@ -60,7 +60,7 @@ def kill_at(place: str) -> None:
         if request.model not in fingerprints:
             fingerprints.append(request.model)
         writer = ("base", "tuned")[fingerprints.index(request.model)]
-        committed("asking" if request.until is not None else f"sampling {writer}")
+        committed("asking" if isinstance(request.until, str) else f"sampling {writer}")  # a Stop ends a chain
 
     def put_readings(self, *arguments, original=Store.put_readings):
         original(self, *arguments)

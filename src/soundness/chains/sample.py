@@ -135,22 +135,19 @@ def sample_chains(
     wanted = [(problem, sample) for problem in problems for sample in range(samples)]
     if on_progress is not None:
         on_progress(0, len(wanted))
-    writes = as_cached(model, batch_size)
+    cached = as_cached(model, batch_size)
     generations: dict[tuple[str, int], Generation] = {}
-    # A task's prompts all end alike, except where open problems and choices are mixed in one with worked examples.
+    # A task's prompts all end alike, except where problems with and without choices are mixed.
     for stop in dict.fromkeys(prompts[problem.id].stop for problem in problems):
         asked = [(problem, sample) for problem, sample in wanted if prompts[problem.id].stop == stop]
-        already = len(generations)
-        written = writes.generate(
+        written = cached.generate(
             [prompts[problem.id].ids for problem, _ in asked],
             max_tokens=max_tokens,
             temperature=temperature,
             top_p=top_p,
             keys=[draw_key(seed, problem.id, sample) for problem, sample in asked],
             until=stop,
-            on_progress=None
-            if on_progress is None
-            else lambda done, _, before=already: on_progress(before + done, len(wanted)),  # type: ignore[misc]
+            on_progress=on_progress,
         )
         generations.update({(problem.id, sample): one for (problem, sample), one in zip(asked, written, strict=True)})
     return [

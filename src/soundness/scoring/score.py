@@ -143,7 +143,7 @@ def _cases(
     shown = [
         prompts[chain.problem_id].ids
         if prompts is not None
-        else (chain.prompt.ids if same_vocabulary else model.render(task.message(problem)).ids)
+        else (chain.prompt.ids if same_vocabulary else task.prompt(model, problem).ids)
         for chain, problem in zip(chains, problems, strict=True)
     ]
     cue = tuple(model.encode(task.cue))
