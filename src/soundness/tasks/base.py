@@ -215,7 +215,7 @@ class Task:
         line = None
         if worked:
             strings = (*strings, f"\n{QUESTION_LABEL.strip()}")
-            form, cue = self.prompting.form, self.cue.strip()
+            form, cue = FORMATS[self.prompting.answer_format or "line"], self.cue.strip()
             # A cue of the task's own: its line is complete once something stands behind the cue.
             line = form.complete if self.cue == form.cue else rf"^[ \t]*{re.escape(cue)}[^\n]*[^\s][^\n]*\n"
         return Stop(strings, ids, line) if strings or ids or line else None
