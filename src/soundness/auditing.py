@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from soundness.chains.sample import check_sampling, sample_chains
 from soundness.comparison.compare import compare_corpus, estimate_corpus, writer_reader
 from soundness.comparison.verdict import judge as verdict_on
 from soundness.errors import MetricError, SettingError
-from soundness.files import write_text
 from soundness.metrics import GROUPS, SHARED_CHAINS
 from soundness.metrics.base import Job, Measured, Metric, MetricGroup, Need, Reader
 from soundness.metrics.case import Case
@@ -29,7 +28,8 @@ from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.records import Chain, Comparison, Estimate, Prompt, Score
-from soundness.runs.folder import GROWING, Run
+from soundness.runs.folder import Run
+from soundness.runs.settings import GROWING
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
 from soundness.scoring.contract import guarded
 from soundness.scoring.facts import Judge, knows_exactly
@@ -123,6 +123,8 @@ def audit(
         "task_fingerprint": task.fingerprint,
         "num_problems": len(task.problems),
         "models": dict(zip(names, (model.fingerprint for model in models), strict=True)),
+        "base": names[0],
+        "tuned": names[1:],
         "samples": samples,
         **asdict(sampling),
         "template": template,
@@ -138,7 +140,9 @@ def audit(
     }
     told = on_progress or (lambda what, done, total: None)
     clock = _Clock()
-    with Run.create_or_resume(out, settings, growing=(*GROWING, "readers")) as run:
+    with Run.create_or_resume(out, settings, growing=(*GROWING, "readers"), first_problems=_first_problems(task)) as run:
+        if run.finished and not _own(groups):  # the results are there, of these settings and this code
+            return run
         # What a folder already measures stays measured: its metrics, samples and readers grow and never shrink.
         samples, groups, share = run.settings["samples"], _kept(run, groups), "tuned" in run.settings["readers"]
         cached = [CachedModel(model, run.store, batch_size=batch_size) for model in models]
@@ -218,9 +222,9 @@ def audit(
             )
             tables = _tables(measured, groups)
             if "writer_reader" in tables:
-                write_text(run.path / WRITER_READER_FILE, json.dumps(tables["writer_reader"], indent=2, sort_keys=True) + "\n")
+                run.write_file(WRITER_READER_FILE, json.dumps(tables["writer_reader"], indent=2, sort_keys=True) + "\n")
             if any(case.judgements for mine in own_cases.values() for case in mine):
-                write_text(run.path / JUDGEMENTS_FILE, "".join(f"{line}\n" for line in _judgements(own_cases)))
+                run.write_file(JUDGEMENTS_FILE, "".join(f"{line}\n" for line in _judgements(own_cases)))
         run.write_results(
             comparisons,
             verdicts,
@@ -284,7 +288,9 @@ def score(
     }
     told = on_progress or (lambda what, done, total: None)
     clock = _Clock()
-    with Run.create_or_resume(out, settings) as run:
+    with Run.create_or_resume(out, settings, first_problems=_first_problems(task)) as run:
+        if run.finished and not _own(groups):
+            return run
         groups = _kept(run, groups)
         chains = to_chains(imported, model, task, splitter=splitter)
         cached = CachedModel(model, run.store, batch_size=batch_size)
@@ -382,6 +388,16 @@ def estimates(scores: Sequence[Score], groups: Sequence[MetricGroup], *, seed: i
                 about, why = estimate_corpus(scores, corpus, writer, group.readers[0], seed=seed)
                 rows.append(row(writer, corpus.metric, group.readers[0], about, why))
     return rows
+
+
+def _first_problems(task: Task) -> Callable[[int], str]:
+    """Return what gives the fingerprint of the task's first n problems: a folder that holds those may be given more."""
+    return lambda n: replace(task, problems=task.problems[:n]).fingerprint
+
+
+def _own(groups: Sequence[MetricGroup]) -> bool:
+    """Return whether some groups are a user's own, whose code may have changed since they last ran."""
+    return any(GROUPS.get(group.name) is not group for group in groups)
 
 
 def _kept(run: Run, groups: Sequence[MetricGroup]) -> list[MetricGroup]:

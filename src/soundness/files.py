@@ -35,6 +35,7 @@ __all__ = [
     "file_digest",
     "inside",
     "json_digest",
+    "is_leftover",
     "json_text",
     "make_folder",
     "parse_json",
@@ -43,6 +44,7 @@ __all__ = [
     "read_text",
     "read_toml",
     "remove_leftovers",
+    "unfinished_name",
     "replace_file",
     "write_bytes",
     "write_json",
@@ -273,6 +275,11 @@ def inside(folder: str | Path, name: str) -> Path:
     return path
 
 
+def unfinished_name(folder: Path) -> Path:
+    """Return a path in `folder` that nobody can foresee and that `remove_leftovers` removes."""
+    return folder / f".{secrets.token_hex(8)}.part"
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove half-written files that a killed process left in `folder`; links go, what they point to stays."""
     with suppress(OSError):
@@ -314,7 +321,7 @@ def _put(file: BinaryIO, content: bytes) -> None:
 def _new_file(folder: Path) -> tuple[Path, int]:
     """Return a new, empty file in `folder` and its handle: made here, and no link."""
     for _ in range(100):
-        path = folder / f".{secrets.token_hex(8)}.part"
+        path = unfinished_name(folder)
         with suppress(FileExistsError):
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS | _BINARY, 0o666)
     raise FileExistsError(errno.EEXIST, "no unused name was found")

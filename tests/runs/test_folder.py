@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from soundness.errors import MetricError, RunError
 from soundness.models.store import GenerationRequest
 from soundness.records import Chain, Comparison, Estimate, Generation, Problem, Prompt, Reading, Score, Verdict, Word
-from soundness.runs.folder import SECRET_PARTS, Run, open_run, versions, without_secrets
+from soundness.runs import folder
+from soundness.runs.folder import Run, open_run
+from soundness.runs.settings import SECRET_PARTS, versions, without_secrets
 from soundness.runs.tables import ReadingRow
 
 SETTINGS: dict[str, Any] = {"base": "b", "tuned": ["t"], "task": "x.jsonl", "seed": 0, "metrics": ["accuracy"], "samples": 1}
@@ -141,10 +144,221 @@ def test_metrics_and_samples_grow_and_never_shrink(tmp_path: Path) -> None:
     with Run.create_or_resume(tmp_path, {**SETTINGS, "metrics": ("new",), "samples": 4}) as run:
         assert run.settings["metrics"] == ["accuracy", "new"] and run.settings["samples"] == 4
         assert not run.finished and run.verdicts == [VERDICT]
+        run.write_results([compared("accuracy"), compared("new")], [VERDICT])
     with Run.create_or_resume(tmp_path, SETTINGS) as run:
         assert run.settings["metrics"] == ["accuracy", "new"] and run.settings["samples"] == 4
     with pytest.raises(RunError, match="metrics"):
         Run.create_or_resume(tmp_path, {**SETTINGS, "metrics": None})
+
+
+ASKED: dict[str, Any] = {**SETTINGS, "num_problems": 2, "task_fingerprint": "first 2", "models": {"b": "1", "t": "2"}}
+
+
+def first(n: int) -> str:
+    return f"first {n}"
+
+
+def test_problems_may_be_added_behind_those_that_are_there_and_models_beside_them(tmp_path: Path) -> None:
+    Run.create_or_resume(tmp_path, ASKED).close()
+    more = {**ASKED, "num_problems": 5, "task_fingerprint": "first 5"}
+    with pytest.raises(RunError, match="num_problems is 2 there, 5 now"):
+        Run.create_or_resume(tmp_path, more)
+    with pytest.raises(
+        RunError, match='task_fingerprint is "first 2" there, "other 5" now'
+    ):  # other problems, and more of them
+        Run.create_or_resume(tmp_path, {**more, "task_fingerprint": "other 5"}, first_problems=lambda n: f"other {n}")
+    with Run.create_or_resume(tmp_path, more, first_problems=first) as run:
+        assert run.settings == more
+    with pytest.raises(RunError, match="num_problems is 5 there, 2 now"):
+        Run.create_or_resume(tmp_path, ASKED, first_problems=first)
+    wider = {**more, "models": {"b": "1", "t": "2", "s": "3"}, "tuned": ["t", "s"]}
+    with Run.create_or_resume(tmp_path, wider, first_problems=first) as run:
+        assert run.settings == wider
+    for fewer in ({"b": "1", "s": "3"}, {"b": "9", "t": "2", "s": "3", "u": "4"}):
+        with pytest.raises(RunError, match="models"):
+            Run.create_or_resume(tmp_path, {**wider, "models": fewer})
+
+
+def finished(path: Path, settings: dict[str, Any] = SETTINGS, value: float = 1.0) -> None:
+    with Run.create_or_resume(path, settings) as run:
+        run.write_tables(problems=[Problem("p", "q", "a")], scores=[Score("accuracy", "p", 0, "b", "-", value)])
+        run.write_file("notes.json", f"{value}\n")
+        run.write_results([compared("accuracy")], [VERDICT])
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in path.iterdir() if one.name != ".lock"}
+
+
+def test_results_of_the_same_settings_and_code_are_there_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(tmp_path)
+    before = contents(tmp_path)
+    with Run.create_or_resume(tmp_path, {**SETTINGS, "quiet": True}) as run:
+        assert run.finished and run.verdicts == [VERDICT] and run.changes() == []
+    assert contents(tmp_path) == before
+    for name, other in (("code_digest", lambda: "another code"), ("versions", lambda: {"numpy": "0"})):
+        with monkeypatch.context() as patched:
+            patched.setattr(folder, name, other)
+            with Run.create_or_resume(tmp_path, SETTINGS) as run:
+                assert not run.finished
+    for name in ("scores.parquet", "notes.json", "comparisons.json", "run.json"):
+        content = (tmp_path / name).read_bytes()
+        other = content.replace(b"hollowed", b"sound") if name == "run.json" else content + b"\n"
+        (tmp_path / name).write_bytes(other)
+        with Run.create_or_resume(tmp_path, SETTINGS) as run:
+            assert not run.finished, name
+        (tmp_path / name).write_bytes(content)
+    assert contents(tmp_path) == before
+
+
+def test_a_finished_run_that_is_taken_up_and_not_ended_stays_as_it_was(tmp_path: Path) -> None:
+    finished(tmp_path)
+    before = contents(tmp_path)
+    with Run.create_or_resume(tmp_path, {**SETTINGS, "samples": 3}) as run:
+        run.write_tables(scores=[Score("accuracy", "p", 0, "b", "-", 0.5)])
+        run.write_tables(scores=[Score("accuracy", "p", 0, "b", "-", 0.25)])
+        run.write_file("notes.json", "0.25\n")
+        assert [score.value for score in run.scores()] == [0.25]  # this handle reads what it wrote
+        other = open_run(tmp_path)
+        assert other.finished and [score.value for score in other.scores()] == [1.0] and other.changes() == []
+    assert contents(tmp_path) == before
+    finished(tmp_path, {**SETTINGS, "samples": 3}, 0.25)
+    found = open_run(tmp_path)
+    assert found.finished and [score.value for score in found.scores()] == [0.25] and found.changes() == []
+    assert (tmp_path / "notes.json").read_text() == "0.25\n" and set(contents(tmp_path)) == set(before)
+
+
+def test_a_process_killed_while_a_finished_run_grows_leaves_it_finished(tmp_path: Path) -> None:
+    finished(tmp_path)
+    before = contents(tmp_path)
+    code = """
+import os, signal, sys
+from soundness.records import Score
+from soundness.runs.folder import Run
+run = Run.create_or_resume(sys.argv[1], {**eval(sys.argv[2]), "samples": 9})
+run.write_tables(scores=[Score("accuracy", "p", 0, "b", "-", 0.0)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    child = subprocess.run([sys.executable, "-c", code, str(tmp_path), repr(SETTINGS)])
+    assert child.returncode == -signal.SIGKILL
+    found = open_run(tmp_path)
+    assert found.finished and found.settings == SETTINGS and [score.value for score in found.scores()] == [1.0]
+    assert set(contents(tmp_path)) > set(before)  # what it wrote half lies beside
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        assert run.finished
+    assert contents(tmp_path) == before
+
+
+def test_what_was_changed_afterwards_is_said(tmp_path: Path) -> None:
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        assert run.changes() == []
+    assert open_run(tmp_path).changes() == []  # not finished: nothing to be held to
+    finished(tmp_path)
+    (tmp_path / "scores.parquet").unlink()
+    edited = (tmp_path / "comparisons.json").read_text().replace("0.1", "0.9", 1)
+    (tmp_path / "comparisons.json").write_text(edited)
+    text = (tmp_path / "run.json").read_text()
+    (tmp_path / "run.json").write_text(text.replace('"hollowed"', '"sound"'))
+    assert open_run(tmp_path).changes() == [
+        "run.json was changed after the run was finished",
+        "comparisons.json was changed after the run was finished",
+        "scores.parquet is missing or cannot be read; the same soundness command computes the results again",
+    ]
+    document = json.loads(text)
+    (tmp_path / "run.json").write_text(json.dumps({**document, "digests": {"../secret": "x", "run.json/a": "y"}}))
+    assert len(open_run(tmp_path).changes()) == 3
+
+
+def test_one_flipped_bit_in_a_folder_is_said_or_harms_nothing(tmp_path: Path) -> None:
+    finished(tmp_path)
+    before = contents(tmp_path)
+    rng = random.Random(7)
+    seen = {"error": 0, "said": 0, "unharmed": 0}
+    for _ in range(150):
+        name = rng.choice(["scores.parquet", "problems.parquet", "comparisons.json", "run.json"])
+        place = rng.randrange(len(before[name]))
+        changed = before[name][:place] + bytes([before[name][place] ^ 1 << rng.randrange(8)]) + before[name][place + 1 :]
+        (tmp_path / name).write_bytes(changed)
+        try:
+            run = open_run(tmp_path)
+            values = [score.value for score in run.scores()], run.problems(), run.comparisons, run.verdicts
+            if run.changes() or not run.finished:
+                seen["said"] += 1
+            else:
+                assert values == ([1.0], [Problem("p", "q", "a")], [compared("accuracy")], [VERDICT]), (name, place)
+                assert run.settings == SETTINGS
+                seen["unharmed"] += 1
+        except RunError as error:
+            assert str(tmp_path) in str(error) and len(str(error)) < 1000
+            seen["error"] += 1
+        (tmp_path / name).write_bytes(before[name])
+    assert seen["error"] > 40 and seen["said"] > 5, seen
+
+
+def test_a_damaged_entry_of_the_store_is_said(tmp_path: Path) -> None:
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:
+        run.store.damaged.append("reading 00ff")
+        run.write_results([compared("accuracy")], [VERDICT])
+    assert open_run(tmp_path).changes() == ["1 entry of the store was damaged and computed again"]
+    assert open_run(tmp_path).document["repaired"] == {"count": 1, "first": ["reading 00ff"]}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let an open file be removed")
+def test_a_store_that_is_gone_leaves_the_run_unfinished(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="store.sqlite was removed"), Run.create_or_resume(tmp_path, SETTINGS) as run:
+        run.store.put_generations([(GenerationRequest("fp", (1,), 4), Generation((2,), "stop"))])
+        (tmp_path / "store.sqlite").unlink()
+        run.write_results([compared("accuracy")], [VERDICT])
+    assert not open_run(tmp_path).finished
+    with Run.create_or_resume(tmp_path, SETTINGS) as run:  # and it can be begun again
+        assert run.store.counts()["generations"] == 0
+
+
+def test_folders_of_other_layouts_say_what_to_do(tmp_path: Path) -> None:
+    finished(tmp_path)
+    document = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**document, "layout": 99}))
+    for act in (lambda: open_run(tmp_path), lambda: Run.create_or_resume(tmp_path, SETTINGS)):
+        with pytest.raises(RunError, match=r"later version of soundness \(layout 99.*update soundness"):
+            act()
+    del document["layout"]
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    assert open_run(tmp_path).layout == 1 and "0.1 wrote this folder" in open_run(tmp_path).changes()[0]
+    with pytest.raises(RunError, match="written by soundness 0.1 .*looked at .*use another --out"):
+        Run.create_or_resume(tmp_path, SETTINGS)
+
+
+DAMAGE: list[dict[str, Any]] = [
+    {"layout": "two"},
+    {"layout": None},
+    {"verdicts": 3},
+    {"verdicts": [{"tuned": "t"}]},
+    {"verdicts": [{**asdict(VERDICT), "word": "splendid"}]},
+    {"verdicts": [{**asdict(VERDICT), "sentence": ["no", "text"]}]},
+    {"models": []},
+    {"timings": {"a": "long"}},
+    {"digests": ["a"]},
+    {"estimates": [1]},
+    {"finished": {}},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=str)
+def test_a_run_file_that_says_nonsense_is_damaged(tmp_path: Path, damage: dict[str, Any]) -> None:
+    finished(tmp_path)
+    document = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**document, **damage}, default=str))
+    with pytest.raises(RunError, match=r"run\.json is damaged .*run the same soundness command again") as caught:
+        open_run(tmp_path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", "[{}]", '[{"base": "b"}]', '"text"', "0"])
+def test_so_are_comparisons(tmp_path: Path, content: str) -> None:
+    finished(tmp_path)
+    (tmp_path / "comparisons.json").write_text(content)
+    with pytest.raises(RunError, match=r"comparisons\.json is damaged"):
+        _ = open_run(tmp_path).comparisons
 
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:

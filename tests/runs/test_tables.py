@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,57 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
 
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["scores.parquet"]
+
+
+def test_a_table_of_an_earlier_layout_is_read_by_what_its_columns_were_called(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "scores.parquet"
+    write_table(path, [Score("m", "p", i, "w", "-", None, "cut off") for i in range(3)], SCORES)
+    old = pq.read_table(path).rename_columns({"reason": "why"}).drop_columns(["value", "scorer"])
+    pq.write_table(old.append_column("more", pa.array([1, 2, 3])), path)
+    with pytest.raises(RunError, match="other columns"):
+        read_rows(path, SCORES)
+    table = replace(SCORES, former={"reason": "why"}, absent={"scorer": "-"})
+    assert read_rows(path, table) == [Score("m", "p", i, "w", "-", None, "cut off") for i in range(3)]
+
+
+def test_rows_that_contradict_themselves_are_damage(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "scores.parquet"
+    write_table(path, [Score("m", "p", 0, "w", "-", 1.0)], SCORES)
+    row = pq.read_table(path).to_pylist()[0]
+    for change in ({"value": float("nan")}, {"value": None}, {"reason": "and a reason"}):
+        pq.write_table(pa.Table.from_pylist([{**row, **change}], schema=SCORES.schema()), path)
+        with pytest.raises(RunError, match=r"scores\.parquet is damaged"):
+            read_rows(path, SCORES)
+    path = tmp_path / "problems.parquet"
+    write_table(path, [Problem("p", "q", "a")], PROBLEMS)
+    row = pq.read_table(path).to_pylist()[0]
+    for meta in ("{", "[" * 5000, "9" * 5000, "3"):
+        pq.write_table(pa.Table.from_pylist([{**row, "meta": meta}], schema=PROBLEMS.schema()), path)
+        with pytest.raises(RunError, match=r"problems\.parquet is damaged"):
+            read_rows(path, PROBLEMS)
+
+
+def test_one_flipped_bit_in_the_pages_of_a_table_changes_no_value_unsaid(tmp_path: Path) -> None:
+    path = tmp_path / "readings.parquet"
+    rows = [reading_row(i) for i in range(300)]
+    write_table(path, rows, READINGS)
+    whole = path.read_bytes()
+    pages = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # the footer has no checksum: run.json has one of the file
+    rng = random.Random(3)
+    seen = {"damaged": 0, "unharmed": 0}
+    for _ in range(120):
+        place = rng.randrange(pages)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :])
+        try:
+            assert read_rows(path, READINGS) == rows, place
+            seen["unharmed"] += 1
+        except RunError as error:
+            assert "readings.parquet" in str(error) and len(str(error)) < 800
+            seen["damaged"] += 1
+    assert seen["damaged"] > 60, seen

@@ -46,6 +46,8 @@ def print_problem(run: Run, problem_id: str, console: Console, *, reader: str = 
     )
     if not found:
         raise RunError(f"no chain was written for {problem_id!r} in {run.path}: finish the run with the same soundness command")
+    for change in run.changes():
+        console.print(f"note: {change}", style="yellow", markup=False)
     problem = found[0]
     console.print(Text(visible(problem["question"]), style="bold"))
     for letter, choice in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", problem["choices"], strict=False):

@@ -107,6 +107,8 @@ def print_run(run: Run, console: Console, *, every: bool = False) -> None:
     for name, about in run.document.get("models", {}).items():
         for note in about.get("notes", []):
             console.print(f"note on {name}: {note}", style="yellow")
+    for change in run.changes():
+        console.print(f"note: {change}", style="yellow", markup=False)
     if left_out:
         measures = "measure is" if len(left_out) == 1 else "measures are"
         console.print(f"{len(left_out)} more {measures} in the run: soundness show {run.path}", style="dim")

@@ -80,6 +80,7 @@ def build_view(run: Run) -> dict[str, Any]:
         "tuned": tuned,
         "models": models,
         "title": _title(base, tuned, models, kind),
+        "changes": run.changes(),
         "verdicts": [_verdict(verdict, [c for c in comparisons if c.tuned == verdict.tuned]) for verdict in verdicts],
         "split": {"points": split, "quadrants": ["sound", "hollowed", "lost", "recovered"]},
         "measure_groups": [_measure_group(name, comparisons) for name in tuned],

@@ -1,34 +1,45 @@
 """A run folder and the handle on it.
 
-    run.json           settings, seeds, versions, models with their fingerprints, timings, verdicts
+    run.json           layout, settings, seeds, versions, models with their fingerprints, timings, verdicts, a digest of each file
     comparisons.json   one object per base, tuned model, metric and scorer; the same run gives the same bytes
     *.parquet          problems, chains, readings, scores, cases, edits
     store.sqlite       raw traces by content, what a resumed run starts from
     .lock, .writer     who is writing it now; store.sqlite-wal and -shm are SQLite's own and may stay behind, empty
 
-One process writes at a time; anyone may read. Every file but the store is replaced whole.
+One process writes at a time; anyone may read. Every file but the store is replaced whole. What a finished run holds stays until the
+new results are complete: a folder that is taken up again and killed is as finished as it was.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import re
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from soundness.errors import FileError, MetricError, RunError, near
-from soundness.files import is_leftover, read_json, remove_leftovers, write_json, write_text
+from soundness.files import (
+    file_digest,
+    inside,
+    is_leftover,
+    json_digest,
+    json_text,
+    read_json,
+    remove_leftovers,
+    unfinished_name,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from soundness.models.store import Store
-from soundness.records import Chain, Comparison, Estimate, Problem, Score, Verdict, Word
+from soundness.records import Chain, Comparison, Problem, Score, Verdict
+from soundness.runs.settings import EXTENDED, FREE, GROWING, code_digest, merge, versions, without_secrets
 from soundness.runs.tables import (
     CASES,
     CHAINS,
@@ -44,7 +55,7 @@ from soundness.runs.tables import (
     write_table,
 )
 
-__all__ = ["Run", "open_run", "versions", "without_secrets"]
+__all__ = ["Run", "open_run"]
 
 RUN_FILE = "run.json"
 COMPARISONS_FILE = "comparisons.json"
@@ -52,35 +63,11 @@ STORE_FILE = "store.sqlite"
 LOCK_FILE = ".lock"
 WRITER_FILE = ".writer"
 
-GROWING = ("metrics", "samples")
-"""Settings that a resumed run may extend: names are united, counts grow; neither ever shrinks."""
+LAYOUT = 2
+"""Version of the folder's layout, kept in run.json. Layout 1 (soundness 0.1, which wrote no number) can be opened, not resumed."""
 
-FREE = ("out", "resume", "batch_size", "dry_run", "quiet")
-"""Settings that change nothing that is measured; a resumed run takes the new ones."""
-
-PACKAGES = (
-    "soundness",
-    "torch",
-    "transformers",
-    "peft",
-    "trl",
-    "datasets",
-    "tokenizers",
-    "numpy",
-    "scipy",
-    "pyarrow",
-    "math-verify",
-)
-
-HIDDEN = "(hidden)"
-
-_MOST_SHOWN = 3
-"""Differing entries of one setting that a message names."""
-
-# `key` and `auth` only as whole words: there are keywords and authors.
-SECRET_WORDS = {"key", "keys", "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "pat"}
-SECRET_PARTS = ("password", "passwd", "passphrase", "secret", "credential")
-SECRET_TOKEN = re.compile(r"token(?!i[sz])", re.IGNORECASE)
+_MOST_NAMED = 20
+"""Damaged entries of the store that run.json names."""
 
 Record = TypeVar("Record")
 
@@ -98,6 +85,9 @@ class Run:
         self._lock = lock
         self._store: Store | None = None
         self._comparisons: list[Comparison] | None = None
+        self._keeps_results = False
+        self._pending: dict[str, Path] = {}
+        self._digests: dict[str, str] = {}
 
     @classmethod
     def create_or_resume(
@@ -106,28 +96,50 @@ class Run:
         settings: Mapping[str, Any],
         *,
         growing: Sequence[str] = GROWING,
+        extended: Sequence[str] = EXTENDED,
         free: Sequence[str] = FREE,
+        first_problems: Callable[[int], str] | None = None,
     ) -> Run:
         """Return a writing handle on the folder `path`: made where it is absent or empty, resumed where its settings agree.
 
-        `settings` are JSON values (paths and enumerations become text). Those named in `growing` may be extended, those in
-        `free` may differ; all others define what is measured. What looks like a secret is never written. Raises RunError, with
-        nothing in the folder touched, where it holds something else, is being written by another process, or was made with
-        other settings.
+        `settings` are JSON values (paths and enumerations become text). Those named in `growing` are united with what is there,
+        those in `extended` may have entries added, those in `free` may differ; all others define what is measured. With
+        `first_problems`, which returns the fingerprint of the first n problems asked now, problems may be added behind those of
+        the folder. What looks like a secret is never written.
+
+        Where the folder already holds the results of these very settings, made by this code and unchanged since, the handle is
+        `finished`, and there is nothing to do. What a finished run holds stays as it is until `write_results` puts all of the new
+        in its place. Raises RunError, with nothing in the folder touched, where it holds something else, is being written by
+        another process, or was made with other settings or by another layout.
         """
         path = Path(path)
         wanted = without_secrets(settings)
+
+        def look() -> tuple[dict[str, Any] | None, dict[str, Any]]:
+            """Return what the folder holds, and the settings of both; refuses other settings."""
+            before = _read_document(path) if (path / RUN_FILE).exists() else None
+            if before is None:
+                return None, wanted
+            _check_layout_is_written(path, before)
+            rules = {"growing": growing, "extended": extended, "free": free}
+            return before, merge(path, before["settings"], wanted, **rules, first_problems=first_problems)
+
         _check_is_ours(path)
-        _document(path, wanted, growing, free)  # refuses other settings before anything is written
+        look()  # before anything is written
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{path} cannot be made ({error.strerror}): use another --out") from error
         lock = _lock(path)
         try:
-            # Read again under the lock: another process may have finished in between.
-            run = cls(path, _document(path, wanted, growing, free), lock)
-            run._save()
+            before, merged = look()  # again, under the lock: another process may have finished in between
+            run = cls(path, _begun(before, merged), lock)
+            if before is None or before.get("finished") is None:
+                run._save()
+            else:
+                run._keeps_results = True
+                if _holds_results_of(run._document, before, free) and not _changes(path, before):
+                    run._document = before
         except BaseException:
             _unlock(path, lock)
             raise
@@ -149,29 +161,29 @@ class Run:
         return self._document.get("finished") is not None
 
     @property
+    def layout(self) -> int:
+        """The layout of the folder: 1 where soundness 0.1 wrote it, otherwise the number that it carries."""
+        return int(self._document.get("layout", 1))
+
+    def changes(self) -> list[str]:
+        """Return, one sentence each, what in the folder is not as the run left it, and what was damaged and computed again.
+
+        Empty where all is as it was written. Every file is read for it. A run that is not finished has nothing to be held to.
+        """
+        return _changes(self.path, self._document)
+
+    @property
     def verdicts(self) -> list[Verdict]:
         """One verdict per tuned model, in the order judged; empty until a run is first finished."""
-        return [
-            Verdict(
-                tuned=row["tuned"],
-                word=Word(row["word"]),
-                sentence=row["sentence"],
-                evidence_for=tuple(row["evidence_for"]),
-                evidence_against=tuple(row["evidence_against"]),
-            )
-            for row in self._document.get("verdicts", [])
-        ]
+        verdicts: list[Verdict] = _checked(list[Verdict], self._document.get("verdicts", []), self.path / RUN_FILE)
+        return verdicts
 
     @property
     def comparisons(self) -> list[Comparison]:
         """Every comparison, sorted by base, tuned, metric and scorer; empty until a run is first finished."""
         if self._comparisons is None:
             path = self.path / COMPARISONS_FILE
-            rows = _read_json(path) if path.exists() else []
-            try:
-                self._comparisons = [_comparison(row) for row in rows]
-            except (KeyError, TypeError) as error:
-                raise RunError(f"{path} is damaged ({error!r}): run the same soundness command again to rebuild it") from error
+            self._comparisons = _checked(list[Comparison], _read_json(path) if path.exists() else [], path)
         return list(self._comparisons)
 
     def comparison(self, metric: str, tuned: str | None = None, scorer: str | None = None) -> Comparison:
@@ -202,27 +214,27 @@ class Run:
 
     def problems(self) -> list[Problem]:
         """Return the problems asked, in order."""
-        return read_rows(self.path / PROBLEMS.file, PROBLEMS)
+        return self._read_table(PROBLEMS)
 
     def chains(self) -> list[Chain]:
         """Return every chain that entered the scores."""
-        return read_rows(self.path / CHAINS.file, CHAINS)
+        return self._read_table(CHAINS)
 
     def readings(self) -> list[ReadingRow]:
         """Return every reading with the chain that it bears on."""
-        return read_rows(self.path / READINGS.file, READINGS)
+        return self._read_table(READINGS)
 
     def scores(self) -> list[Score]:
         """Return every score: one per metric, chain and scorer."""
-        return read_rows(self.path / SCORES.file, SCORES)
+        return self._read_table(SCORES)
 
     def cases(self) -> list[CaseRow]:
         """Return every chain as each scorer saw it: steps and beliefs."""
-        return read_rows(self.path / CASES.file, CASES)
+        return self._read_table(CASES)
 
     def edits(self) -> list[EditRow]:
         """Return what each intervention made of each chain, and what followed."""
-        return read_rows(self.path / EDITS.file, EDITS)
+        return self._read_table(EDITS)
 
     @property
     def store(self) -> Store:
@@ -241,7 +253,7 @@ class Run:
         cases: Iterable[CaseRow] | None = None,
         edits: Iterable[EditRow] | None = None,
     ) -> None:
-        """Replace those tables that are given."""
+        """Replace those tables that are given; where the folder holds results, together with them in `write_results`."""
         self._check_writable()
         self._write_table(PROBLEMS, problems)
         self._write_table(CHAINS, chains)
@@ -249,6 +261,11 @@ class Run:
         self._write_table(SCORES, scores)
         self._write_table(CASES, cases)
         self._write_table(EDITS, edits)
+
+    def write_file(self, name: str, text: str) -> None:
+        """Replace the file `name` of this folder by `text`, when and as the tables are."""
+        self._check_writable()
+        self._write(inside(self.path, name).name, lambda path: write_text(path, text))
 
     def write_results(
         self,
@@ -263,11 +280,17 @@ class Run:
         """Write comparisons.json and then run.json with the verdicts, each whole or not at all.
 
         `timings` are seconds by phase, `models` maps a model's name to its fingerprint or to more about it, `more` is kept in
-        run.json as it is. comparisons.json holds nothing that differs between two runs of the same thing.
+        run.json as it is. comparisons.json holds nothing that differs between two runs of the same thing. Raises RunError, with
+        the run left unfinished, where the store is no longer the one that was written to.
         """
         self._check_writable()
+        damaged = []
+        if self._store is not None:
+            self._store.check()
+            damaged = self._store.damaged
         rows = sorted(comparisons, key=lambda c: (c.base, c.tuned, c.metric, c.scorer))
-        write_json(self.path / COMPARISONS_FILE, [_comparison_row(row) for row in rows], sort_keys=True)
+        content = json_text([_comparison_row(row) for row in rows], sort_keys=True)
+        self._write(COMPARISONS_FILE, lambda path: write_bytes(path, content.encode("utf-8", "backslashreplace")))
         self._comparisons = None
         self._document.update(without_secrets(more or {}))
         self._document.update(
@@ -276,7 +299,18 @@ class Run:
             timings=dict(timings or {}),
             finished=_now(),
             verdicts=[{**asdict(verdict), "word": verdict.word.value} for verdict in verdicts],
+            digests={**self._document.get("digests", {}), **self._digests},
+            repaired={"count": len(damaged), "first": damaged[:_MOST_NAMED]},
         )
+        while self._pending:
+            name, path = next(iter(self._pending.items()))
+            try:
+                path.replace(self.path / name)
+            except OSError as error:
+                raise RunError(
+                    f"{self.path / name} cannot be written ({error.strerror}): run the same command again"
+                ) from error
+            del self._pending[name]
         self._save()
 
     def close(self) -> None:
@@ -286,6 +320,10 @@ class Run:
                 self._store.close()
                 self._store = None
         finally:
+            for path in self._pending.values():
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+            self._pending.clear()
             if self._lock is not None:
                 _unlock(self.path, self._lock)
                 self._lock = None
@@ -294,7 +332,11 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        try:
+            self.close()
+        except RunError:
+            if error is None:  # what went wrong first is what the user has to know
+                raise
 
     def __repr__(self) -> str:
         state = "reading" if self._lock is None else "writing"
@@ -302,11 +344,32 @@ class Run:
         return f"Run({str(self.path)!r}, {state}, {words})"
 
     def _save(self) -> None:
+        self._document.pop("digest", None)
+        self._document["digest"] = _own_digest(self._document)
         write_json(self.path / RUN_FILE, self._document, sort_keys=True)
 
     def _write_table(self, table: Table[Record], rows: Iterable[Record] | None) -> None:
         if rows is not None:
-            write_table(self.path / table.file, rows, table)
+            self._write(table.file, lambda path: write_table(path, rows, table))
+
+    def _write(self, name: str, write: Callable[[Path], None]) -> None:
+        """Have a file written: in its place, or beside it until the results are complete, where there are some to be kept."""
+        path = self._pending.get(name) or (unfinished_name(self.path) if self._keeps_results else self.path / name)
+        write(path)
+        if self._keeps_results:
+            self._pending[name] = path
+        self._digests[name] = file_digest(path)
+
+    def _read_table(self, table: Table[Record]) -> list[Record]:
+        """Return a table's records; raises RunError where the file is not the one that the finished run wrote."""
+        path = self._pending.get(table.file, self.path / table.file)
+        digest = self._digests.get(table.file) or self._document.get("digests", {}).get(table.file)
+        if digest is not None and self.finished and path.is_file() and file_digest(path) != digest:
+            raise RunError(
+                f"{path} was changed after the run was finished: restore it from a copy, or run the same soundness command again to "
+                "rebuild it from the traces"
+            )
+        return read_rows(path, table)
 
     def _check_writable(self) -> None:
         if self._lock is None:
@@ -324,68 +387,6 @@ def open_run(path: str | Path) -> Run:
             f"{path} holds no {RUN_FILE}, so it is no run folder: name one that soundness wrote (the --out of an audit)"
         )
     return Run(path, _read_document(path))
-
-
-def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of each package a result depends on, None where one is not installed; imports none."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `settings` as plain JSON values without anything that looks like a secret.
-
-    Left out are entries whose name speaks of a password, secret, credential, key or token, unless they are plain numbers (such
-    as `max_tokens`). Text that holds the value of an environment variable of such a name, or a password inside an address, is
-    hidden.
-
-    >>> without_secrets({"max_tokens": 64, "api_key": "abc", "server": "http://me:pw@host/v1"})
-    {'max_tokens': 64, 'server': 'http://(hidden)@host/v1'}
-    """
-    secrets = [value for name, value in os.environ.items() if len(value) >= 8 and _is_secret(name, value)]
-    plain = json.loads(json.dumps(dict(settings), allow_nan=False, default=_plain))
-    cleaned = _clean(plain, secrets)
-    assert isinstance(cleaned, dict)
-    return cleaned
-
-
-def _clean(value: Any, secrets: Sequence[str]) -> Any:
-    """Return a JSON value without secret entries and with secret texts hidden."""
-    if isinstance(value, dict):
-        return {name: _clean(part, secrets) for name, part in value.items() if not _is_secret(name, part)}
-    if isinstance(value, list):
-        return [_clean(part, secrets) for part in value]
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, HIDDEN)
-        return re.sub(r"(?<=://)[^/\s@]+(?=@)", HIDDEN, value)
-    return value
-
-
-def _is_secret(name: str, value: Any) -> bool:
-    """Return whether an entry's name says that it is a secret; numbers, switches and absences are none, passwords apart."""
-    if any(part in name.lower() for part in SECRET_PARTS):
-        return True
-    if value is None or isinstance(value, (bool, int, float)):
-        return False
-    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
-    return bool(words & SECRET_WORDS) or SECRET_TOKEN.search(name) is not None
-
-
-def _plain(value: Any) -> Any:
-    """Return a JSON value for what `json` does not know: a path as text, a set sorted."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a run's settings are JSON values, and {value!r} is none")
 
 
 def _check_is_ours(path: Path) -> None:
@@ -435,54 +436,6 @@ def _unlock(path: Path, lock: Any) -> None:
     lock.release()
 
 
-def _merge(
-    path: Path, old: Mapping[str, Any], new: Mapping[str, Any], growing: Sequence[str], free: Sequence[str]
-) -> dict[str, Any]:
-    """Return the settings of a resumed run; raises RunError listing every one that defines the measurement and differs."""
-    merged: dict[str, Any] = {}
-    differing = []
-    for name in dict.fromkeys([*old, *new]):
-        one, two = old.get(name), new.get(name)
-        if name in free:
-            merged[name] = two if name in new else one
-        elif name in growing and name in old and name in new and (grown := _grow(one, two)) is not None:
-            merged[name] = grown
-        elif (name in old) != (name in new) or one != two:
-            differing.extend(_differences(old, new, name))
-        else:
-            merged[name] = one
-    if differing:
-        raise RunError(
-            f"{path} was made with other settings: {'; '.join(differing)}; "
-            "use another --out for a new run, or the settings given there to resume this one"
-        )
-    return merged
-
-
-def _grow(old: Any, new: Any) -> Any | None:
-    """Return the union of two lists of names or the greater of two counts, or None where they are neither."""
-    if isinstance(old, list) and isinstance(new, list):
-        return [*old, *(name for name in new if name not in old)]
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in (old, new)):
-        return max(old, new)
-    return None
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> list[str]:
-    """Return how a setting differs, for a message; of a mapping the first entries that do."""
-    one, two = old.get(name), new.get(name)
-    if not (isinstance(one, dict) and isinstance(two, dict)):
-        return [f"{name} is {_shown(old, name)} there, {_shown(new, name)} now"]
-    keys = [key for key in dict.fromkeys([*one, *two]) if (key in one) != (key in two) or one.get(key) != two.get(key)]
-    more = [f"and {len(keys) - _MOST_SHOWN} more of {name}"] if len(keys) > _MOST_SHOWN else []
-    return [f"{name}[{key!r}] is {_shown(one, key)} there, {_shown(two, key)} now" for key in keys[:_MOST_SHOWN]] + more
-
-
-def _shown(settings: Mapping[str, Any], name: str) -> str:
-    """Return a setting's value for a message."""
-    return json.dumps(settings[name], ensure_ascii=False) if name in settings else "absent"
-
-
 def _comparison_row(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as it stands in comparisons.json."""
     row = asdict(replace(comparison, missing={}))
@@ -490,20 +443,70 @@ def _comparison_row(comparison: Comparison) -> dict[str, Any]:
     return row
 
 
-def _comparison(row: Mapping[str, Any]) -> Comparison:
-    """Return the comparison of a row of comparisons.json."""
-    estimates = {name: Estimate(**row[name]) for name in ("base_estimate", "tuned_estimate", "difference")}
-    return Comparison(**{**row, **estimates})
+def _begun(before: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return run.json as it stands when computing begins: what an earlier run left, with the settings of both."""
+    old = before if before is not None else {"created": _now(), "verdicts": []}
+    new = {"layout": LAYOUT, "settings": dict(settings), "versions": versions(), "code": code_digest(), "finished": None}
+    return {**old, **new}
 
 
-def _document(path: Path, settings: Mapping[str, Any], growing: Sequence[str], free: Sequence[str]) -> dict[str, Any]:
-    """Return run.json as it stands when writing begins: what an earlier run left, with the settings of both."""
-    if not (path / RUN_FILE).exists():
-        document: dict[str, Any] = {"settings": dict(settings), "created": _now(), "verdicts": []}
-    else:
-        document = _read_document(path)
-        document["settings"] = _merge(path, document["settings"], settings, growing, free)
-    return {**document, "versions": versions(), "finished": None}
+def _holds_results_of(begun: Mapping[str, Any], before: Mapping[str, Any], free: Sequence[str]) -> bool:
+    """Return whether what was finished `before` are the results of what has `begun`."""
+    old, new = ({k: v for k, v in document["settings"].items() if k not in free} for document in (before, begun))
+    return old == new and all(before.get(name) == begun[name] for name in ("layout", "versions", "code"))
+
+
+def _own_digest(document: Mapping[str, Any]) -> str:
+    """Return the digest of run.json that stands in it: of all else, as it is read back."""
+    return json_digest(json.loads(json.dumps({name: value for name, value in document.items() if name != "digest"})))
+
+
+def _changes(path: Path, document: Mapping[str, Any]) -> list[str]:
+    """Return what in a run folder is not as its run.json says, and what was mended on the way; see `Run.changes`."""
+    if document.get("finished") is None:
+        return []
+    if document.get("layout", 1) < LAYOUT:
+        return ["soundness 0.1 wrote this folder and kept no digests: whether a file was changed since then cannot be told"]
+    sentences = []
+    if document.get("digest") != _own_digest(document):
+        sentences.append(f"{RUN_FILE} was changed after the run was finished")
+    for name, digest in sorted(document.get("digests", {}).items()):
+        try:
+            if file_digest(inside(path, name)) != digest:
+                sentences.append(f"{name} was changed after the run was finished")
+        except FileError:
+            sentences.append(f"{name} is missing or cannot be read")
+    if sentences:
+        sentences[-1] += "; the same soundness command computes the results again"
+    count = document.get("repaired", {}).get("count", 0)
+    if count:
+        what = "entry of the store was" if count == 1 else "entries of the store were"
+        sentences.append(f"{count} {what} damaged and computed again")
+    return sentences
+
+
+def _checked(kind: Any, value: Any, path: Path) -> Any:
+    """Return a JSON value as records of `kind`; raises RunError where it is anything else."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = " ".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path} is damaged ({place}: {first['msg']}): run the same soundness command again to rebuild it"
+        ) from None
+
+
+def _check_layout_is_written(path: Path, document: Mapping[str, Any]) -> None:
+    """Raise RunError where a folder has another layout than this version writes."""
+    layout = document.get("layout", 1)
+    if layout < LAYOUT:
+        raise RunError(
+            f"{path} was written by soundness 0.1 (layout {layout}; this version writes layout {LAYOUT}), so it can be looked at "
+            "(soundness show, soundness report) and not continued: use another --out"
+        )
 
 
 def _now() -> str:
@@ -511,11 +514,33 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@dataclass
+class _Document:
+    """What run.json may hold, as far as anybody relies on it."""
+
+    settings: dict[str, Any]
+    layout: int = 1
+    finished: str | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    models: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    repaired: dict[str, Any] = field(default_factory=dict)
+    estimates: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, Any] = field(default_factory=dict)
+
+
 def _read_document(path: Path) -> dict[str, Any]:
-    """Return run.json; raises RunError where it is damaged."""
+    """Return run.json; raises RunError where it is damaged or of a later layout."""
     document = _read_json(path / RUN_FILE)
     if not isinstance(document, dict) or not isinstance(document.get("settings"), dict):
         raise RunError(f"{path / RUN_FILE} has no settings, so it was not written by soundness: use another folder")
+    _checked(_Document, document, path / RUN_FILE)
+    if document.get("layout", 1) > LAYOUT:
+        raise RunError(
+            f"{path} was written by a later version of soundness (layout {document['layout']}, this version knows {LAYOUT}): "
+            "update soundness"
+        )
     return document
 
 

@@ -8,14 +8,14 @@ file can hold, is written as "?".
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from soundness.errors import RunError
-from soundness.files import replace_file
+from soundness.files import parse_json, replace_file
 from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
 
 __all__ = [
@@ -139,6 +139,10 @@ class Table(Generic[Record]):
     """Returns one sequence, or pyarrow array, per column."""
     records: Callable[[dict[str, list[Any]]], list[Record]] = field(repr=False)
     """Returns the records of columns of Python values."""
+    former: Mapping[str, str] = field(default_factory=dict)
+    """Column -> the name that it had in an earlier layout."""
+    absent: Mapping[str, Any] = field(default_factory=dict)
+    """Column that an earlier layout lacked -> what stands in every row then; None where a column may be null."""
 
     @property
     def file(self) -> str:
@@ -180,20 +184,48 @@ def read_rows(path: str | Path, table: Table[Record]) -> list[Record]:
     rows: list[Record] = []
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if not file.schema_arrow.equals(table.schema()):
+            names = _names_there(file.schema_arrow, table)
+            if names is None:
                 raise RunError(
                     f"{path} has other columns than the table {table.name!r}: "
                     f"wanted {', '.join(table.schema().names)}; found {', '.join(file.schema_arrow.names)}; "
                     "it was written by another program or version: run the same soundness command again to rebuild it"
                 )
-            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
-                rows += table.records({name: _values(batch.column(name)) for name in batch.schema.names})
-    except (pa.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            wanted = [there for there in names.values() if there is not None]
+            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=wanted):
+                columns = {
+                    name: [table.absent.get(name)] * batch.num_rows if there is None else _values(batch.column(there))
+                    for name, there in names.items()
+                }
+                rows += table.records(columns)
+            in_groups = sum(file.metadata.row_group(place).num_rows for place in range(file.num_row_groups))
+            if not len(rows) == file.metadata.num_rows == in_groups:
+                raise ValueError("its footer and its pages speak of different numbers of rows")
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        # ValueError and what follows it come from rows that contradict themselves.
+        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise RunError(
             f"{path} is damaged ({first}): run the same soundness command again to rebuild it from the traces"
         ) from error
     return rows
+
+
+def _names_there(schema: Any, table: Table[Any]) -> dict[str, str | None] | None:
+    """Return for each column of `table` the column that holds it in a file of that schema, None for one that may be absent.
+
+    None instead of all where the file is another table.
+    """
+    there = {column.name: column.type for column in schema}
+    names: dict[str, str | None] = {}
+    for column in table.schema():
+        known = [name for name in (column.name, table.former.get(column.name)) if name in there]
+        if known and there[known[0]].equals(column.type):
+            names[column.name] = known[0]
+        elif not known and (column.nullable or column.name in table.absent):
+            names[column.name] = None
+        else:
+            return None
+    return names if any(names.values()) else None
 
 
 def _groups(rows: Iterable[Record]) -> Iterator[list[Record]]:
@@ -302,11 +334,18 @@ def _problems(columns: dict[str, list[Any]]) -> list[Problem]:
                 "steps": None if row["steps"] is None else tuple(row["steps"]),
                 "facts": tuple(row["facts"]),
                 "context": tuple(row["context"]),
-                "meta": json.loads(row["meta"]),
+                "meta": _meta(row["meta"]),
             }
         )
         for row in rows
     ]
+
+
+def _meta(text: str) -> dict[str, Any]:
+    meta = parse_json(text)
+    if not isinstance(meta, dict):
+        raise ValueError(f"meta is {text[:40]!r}, and a JSON object was wanted")
+    return meta
 
 
 def _chain_columns(rows: Sequence[Chain]) -> dict[str, Any]:
@@ -518,6 +557,7 @@ CASES: Table[CaseRow] = Table(
     ),
     _case_columns,
     _cases,
+    former={"skip_reason": "unfit"},
 )
 """One row per chain and scorer: the steps that count as reasoning, and the belief before and after each."""
 
