@@ -10,6 +10,7 @@ import pytest
 from soundness import auditing
 from soundness.auditing import audit
 from soundness.errors import RunError
+from soundness.metrics.base import Metric, MetricGroup, Reader, Value
 from soundness.runs.folder import Run, open_run
 
 BASE, TUNED, OTHER = "scripted:computes?slip=0.3", "scripted:ignores-chain?slip=0.3&seed=1", "scripted:computes?slip=0.2&seed=4"
@@ -85,3 +86,23 @@ def test_a_damaged_folder_is_computed_again_from_its_traces(tmp_path: Path) -> N
     assert len(open_run(tmp_path / "run").changes()) == 2
     run(tmp_path / "run")
     assert results(tmp_path / "run") == before and open_run(tmp_path / "run").changes() == []
+
+
+class Hedges(MetricGroup):
+    """A user's own group, whose code may change between two runs."""
+
+    name = "hedges"
+    metrics = (Metric(name="hedges", unit="words", direction="none", description="Hedging words."),)
+    readers = (Reader.NOBODY,)
+    count = 1.0
+
+    def values(self, case: Any, read: Any) -> tuple[Value, ...]:
+        return (Value("hedges", self.count),)
+
+
+def test_what_a_user_wrote_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Hedges()
+    run(tmp_path / "run", metrics=[group])
+    monkeypatch.setattr(Hedges, "count", 2.0)
+    again = run(tmp_path / "run", metrics=[group])
+    assert again.comparison("hedges").tuned_estimate.value == 2.0
