@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from soundness.chains.imported import load_traces, to_chains, trace_task
 from soundness.chains.sample import check_sampling, sample_chains
 from soundness.comparison.compare import compare_corpus, estimate_corpus, writer_reader
+from soundness.comparison.verdict import broken_verdict
 from soundness.comparison.verdict import judge as verdict_on
-from soundness.errors import MetricError, SettingError
+from soundness.errors import BrokenModelError, MetricError, SettingError
 from soundness.metrics import GROUPS, SHARED_CHAINS
 from soundness.metrics.base import Job, Measured, Metric, MetricGroup, Need, Reader
 from soundness.metrics.case import Case
@@ -27,7 +28,7 @@ from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
-from soundness.records import Chain, Comparison, Estimate, Prompt, Score
+from soundness.records import Chain, Comparison, Estimate, Probe, Prompt, Score
 from soundness.runs.folder import Run
 from soundness.runs.settings import GROWING
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
@@ -49,6 +50,8 @@ Progress = Callable[[str, int, int], None]
 
 OnScored = Callable[[str, Sequence[Case], Sequence[MetricGroup]], None]
 """Told (reader, what it read, for which groups)."""
+
+Row = TypeVar("Row", Score, ReadingRow, CaseRow, EditRow)
 
 JUDGEMENTS_FILE = "judgements.jsonl"
 WRITER_READER_FILE = "writer_reader.json"
@@ -157,16 +160,21 @@ def audit(
         edits: list[EditRow] = []
         own_cases: dict[str, list[Case]] = {}
         shared = _prompts(models[0], task) if template == "shared" else None
+        broken: dict[str, str] = {}  # tuned model -> why it gives no numbers; the others are audited all the same
         for name, model in zip(names, cached, strict=True):
-            with clock.phase(f"sampling {name}"):
-                chains.append(_sample(model, task, name, samples, sampling, shared, told))
+            with clock.phase(f"sampling {name}"), _failing_alone(name, names[0], broken):
+                chains.append([])
+                _check_gives_numbers(model, task)
+                chains[-1] = _sample(model, task, name, samples, sampling, shared, told)
         run.write_tables(problems=task.problems, chains=[chain for written in chains for chain in written])
         rounds = [(i, reading, role) for i in range(len(names)) for reading, role in ((i, "self"), (0, "base"))]
         if share:  # every tuned model reads the base's chains
             rounds += [(0, i, f"tuned:{names[i]}") for i in range(1, len(names))]
         for writing, reading, role in rounds:
             name, reader_ = names[writing], cached[reading]
-            with clock.phase(f"examining {name} by {role}"):
+            if name in broken or names[reading] in broken:
+                continue
+            with clock.phase(f"examining {name} by {role}"), _failing_alone(names[reading], names[0], broken):
                 same = reader_.vocabulary == models[writing].vocabulary
                 found = score_chains(
                     chains[writing],
@@ -180,14 +188,14 @@ def audit(
                     helpers=helpers,
                     on_progress=lambda what, done, total, name=name: told(f"{what} {name}", done, total),  # type: ignore[misc]
                 )
-            scores += found.scores
-            readings += found.readings
-            cases += found.case_rows
-            edits += found.edit_rows
-            if role == "self":
-                own_cases[name] = found.cases
-            if on_scored is not None:
-                on_scored(names[reading], found.cases, groups)
+                scores += found.scores
+                readings += found.readings
+                cases += found.case_rows
+                edits += found.edit_rows
+                if role == "self":
+                    own_cases[name] = found.cases
+                if on_scored is not None:
+                    on_scored(names[reading], found.cases, groups)
         floor: dict[tuple[str, str], Estimate] = {}
         how = "not measured"
         if noise_floor:
@@ -196,7 +204,7 @@ def audit(
                 floor, how = measure_floor(cached[0], task, groups, chains[0], mine, sampling, samples, told)
         with clock.phase("asking beyond the task"):
             job = Job(
-                models=dict(zip(names, cached, strict=True)),
+                models={name: model for name, model in zip(names, cached, strict=True) if name not in broken},
                 base=names[0],
                 task=task,
                 chains=chains[0],
@@ -207,13 +215,23 @@ def audit(
                 render=(lambda _, other: _prompts(models[0], other)) if shared else None,
                 on_progress=told,
             )
-            scores += ask_beyond(groups, job)
+            scores += _ask_all(groups, job, broken)
+        if broken:  # nothing that a broken model wrote or read enters a table
+            chains = [[chain for chain in written if chain.model not in broken] for written in chains]
+            scores, readings, cases, edits = (_without(broken, rows) for rows in (scores, readings, cases, edits))
+            run.write_tables(problems=task.problems, chains=[chain for written in chains for chain in written])
+        sound_names = [name for name in names if name not in broken]
         with clock.phase("comparing"):
-            comparisons = adjust(compare_all(scores, names[0], names[1:], groups, seed=seed))
-            verdicts = [verdict_on(name, comparisons, floor=floor, operators=OPERATOR_PAIRS) for name in names[1:]]
+            comparisons = adjust(compare_all(scores, names[0], sound_names[1:], groups, seed=seed))
+            verdicts = [
+                broken_verdict(name, broken[name])
+                if name in broken
+                else verdict_on(name, comparisons, floor=floor, operators=OPERATOR_PAIRS)
+                for name in names[1:]
+            ]
             run.write_tables(readings=readings, scores=scores, cases=cases, edits=edits)
             measured = Measured(
-                models=tuple(names),
+                models=tuple(sound_names),
                 scores=scores,
                 chains=[chain for written in chains for chain in written],
                 problems=task.by_id,
@@ -411,6 +429,44 @@ def _kept(run: Run, groups: Sequence[MetricGroup]) -> list[MetricGroup]:
             f"{run.path} measures {lacking!r} too, a metric group of your own: name it again, as in --metrics my_file.py:MyGroup"
         )
     return [group for name, group in known.items() if name in run.settings["metrics"]]
+
+
+@contextmanager
+def _failing_alone(name: str, base: str, broken: dict[str, str]) -> Iterator[None]:
+    """Note a tuned model that gives no numbers, for the others to go on without it; without the base none can."""
+    try:
+        yield
+    except BrokenModelError as error:
+        if name == base:
+            raise
+        broken[name] = str(error)
+
+
+def _check_gives_numbers(model: CachedModel, task: Task) -> None:
+    """Raise BrokenModelError, within a second, where a model gives NaN: before it writes for minutes."""
+    ids = model.render(task.message(task.problems[0])).ids
+    model.read([Probe(ids, ids[-1:])])
+
+
+def _ask_all(groups: Sequence[MetricGroup], job: Job, broken: dict[str, str]) -> list[Score]:
+    """Return what `ask_beyond` does, over the models that give numbers."""
+    while True:
+        try:
+            return ask_beyond(groups, job)
+        except BrokenModelError as error:
+            name = next(
+                (n for n, model in job.models.items() if model.fingerprint == error.fingerprint and n != job.base), None
+            )
+            if name is None:
+                raise
+            broken[name] = str(error)
+            job = replace(job, models={n: model for n, model in job.models.items() if n != name})
+
+
+def _without(broken: Mapping[str, str], rows: list[Row]) -> list[Row]:
+    """Return the rows that no broken model wrote or read."""
+    readers = {*broken, *(f"tuned:{name}" for name in broken)}
+    return [row for row in rows if row.writer not in broken and row.scorer not in readers]
 
 
 def ask_beyond(groups: Sequence[MetricGroup], job: Job) -> list[Score]:

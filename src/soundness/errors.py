@@ -3,6 +3,8 @@
     SoundnessError
     ├── TaskError          a task file, data set or world cannot be used as it is
     ├── ModelError         a model cannot be found, loaded or trusted
+    │   ├── BrokenModelError  a model gives no numbers; it fails alone where others are audited beside it
+    │   └── DivergedError     the loss of a training stopped being a number
     ├── FileError          a file cannot be read, is none that can be used, or cannot be written
     ├── RunError           a run folder is locked, damaged or belongs to other settings
     ├── MetricError        an unknown metric was asked for, or nothing could be scored
@@ -19,6 +21,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "BrokenModelError",
     "FileError",
     "MetricError",
     "MissingPackage",
@@ -43,6 +46,18 @@ class TaskError(SoundnessError):
 
 class ModelError(SoundnessError):
     """A model cannot be found, loaded or trusted."""
+
+
+class BrokenModelError(ModelError):
+    """A model gives no numbers: NaN or infinities where log-probabilities were wanted. Others of the same run may go on."""
+
+    def __init__(self, message: str, fingerprint: str) -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint
+        """Of the model."""
+
+    def __reduce__(self) -> tuple[type[BrokenModelError], tuple[str, str]]:
+        return type(self), (str(self), self.fingerprint)  # it travels between processes
 
 
 class DivergedError(ModelError):

@@ -71,6 +71,8 @@ class Word(StrEnum):
     HOLLOWED = "hollowed"
     LOST = "lost"
     INSUFFICIENT = "insufficient evidence"
+    BROKEN = "broken"
+    """The model gives no numbers: nothing could be measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ __all__ = [
     "SHOWN_BESIDE",
     "THRESHOLDS",
     "Thresholds",
+    "broken_verdict",
     "describe",
     "disagreements",
     "judge",
@@ -162,6 +163,11 @@ def judge(
     if reasons := [*_doubts(evidence), *_short_of_sound(evidence)]:
         return _insufficient(evidence, reasons)
     return _sound(evidence, accuracy)
+
+
+def broken_verdict(tuned: str, reason: str) -> Verdict:
+    """Return the verdict on a model that gives no numbers: no question of evidence, and nothing was compared."""
+    return Verdict(tuned, Word.BROKEN, f"{tuned} gives no numbers, so nothing could be measured", (reason,), ())
 
 
 def disagreements(tuned: str, comparisons: Sequence[Comparison], operators: Sequence[tuple[str, str]]) -> list[str]:

@@ -7,10 +7,12 @@ their last bits come out the same.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from soundness.errors import BrokenModelError
 from soundness.models.base import Model
 from soundness.models.store import GenerationRequest, Store
 from soundness.probes.forest import build
@@ -185,6 +187,7 @@ class CachedModel:
     def _read(self, probes: Sequence[Probe]) -> list[Reading]:
         begun = time.perf_counter()
         readings = self.model.read(probes)
+        self._check_numbers(readings)
         self.work.seconds_reading += time.perf_counter() - begun
         self.work.probes_read += len(probes)
         if self.count_tokens_read:
@@ -192,6 +195,17 @@ class CachedModel:
         if self.store is not None:
             self.store.put_readings(self._storage_name, probes, readings)
         return readings
+
+    def _check_numbers(self, readings: Sequence[Reading]) -> None:
+        """Raise BrokenModelError, with nothing kept, where a log-probability is no finite number."""
+        odd = [nats for reading in readings for nats in reading.token_nats if not math.isfinite(nats)]
+        if odd:
+            raise BrokenModelError(
+                f"{self.model.name} gives {odd[0]} where a log-probability was wanted ({len(odd)} of "
+                f"{sum(len(reading.token_nats) for reading in readings)} in one batch): its weights hold NaN or infinities, or "
+                "overflow in the dtype that it is loaded in; load it with --dtype float32, or look at how it was trained",
+                self.model.fingerprint,
+            )
 
     @property
     def _storage_name(self) -> str:

@@ -24,10 +24,10 @@ from soundness.runs.folder import Run
 
 __all__ = ["FAIL_ON", "Gate", "gate", "junit", "parse_fail_on"]
 
-FAIL_ON = (Word.HOLLOWED, Word.LOST)
+FAIL_ON = (Word.HOLLOWED, Word.LOST, Word.BROKEN)
 """Words that fail where none are named."""
 
-NAMES = {"hollowed": Word.HOLLOWED, "lost": Word.LOST, "insufficient": Word.INSUFFICIENT}
+NAMES = {"hollowed": Word.HOLLOWED, "lost": Word.LOST, "insufficient": Word.INSUFFICIENT, "broken": Word.BROKEN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,7 @@ def print_problem(run: Run, problem_id: str, console: Console, *, reader: str = 
             f"it holds {len(problems)}, the first is {problems[0].id!r}"
         )
     chains = [chain for chain in run.chains() if chain.problem_id == problem_id]
-    verdicts, comparisons = run.verdicts, run.comparisons
-    base = comparisons[0].base if comparisons else None
+    verdicts, base = run.verdicts, run.base
     models = [base, *(v.tuned for v in verdicts)] if base is not None else list(dict.fromkeys(chain.model for chain in chains))
     found = problem_views(
         wanted,

@@ -30,7 +30,7 @@ from soundness.studies.cost import Cost
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
 
-_COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow"}
+_COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow", Word.BROKEN: "red"}
 _NOT_APPLICABLE = {"both: not a choice problem"}
 _WIDE = 160
 _BESIDE = "beside: "
@@ -97,7 +97,8 @@ def print_run(run: Run, console: Console, *, every: bool = False) -> None:
     for verdict in run.verdicts:
         mine = [c for c in run.comparisons if c.tuned == verdict.tuned and (every or (c.metric, c.scorer) in _MAIN)]
         mine = mine or [c for c in run.comparisons if c.tuned == verdict.tuned]  # none of the main ones was asked for
-        console.print(_comparisons(mine, console.width))
+        if mine:  # a broken model has none
+            console.print(_comparisons(mine, console.width))
         _print_missing(mine, console)
         console.print(_panel(verdict))
         left_out |= {c.metric for c in run.comparisons if c.tuned == verdict.tuned} - {c.metric for c in mine}

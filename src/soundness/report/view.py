@@ -65,7 +65,7 @@ def build_view(run: Run) -> dict[str, Any]:
     kind = settings.get("kind", "audit")
     problems, chains, cases, edits, scores = run.problems(), run.chains(), run.cases(), run.edits(), run.scores()
     comparisons, verdicts = run.comparisons, run.verdicts
-    base = comparisons[0].base if comparisons else None
+    base = run.base
     tuned = [verdict.tuned for verdict in verdicts]
     models = [base, *tuned] if base is not None else list(dict.fromkeys(chain.model for chain in chains))
     split = [_split_point(verdict, comparisons) for verdict in verdicts]

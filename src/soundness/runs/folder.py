@@ -179,6 +179,14 @@ class Run:
         return verdicts
 
     @property
+    def base(self) -> str | None:
+        """The name of the model that the others are compared with, or None where nothing is compared."""
+        if self.comparisons:
+            return self.comparisons[0].base
+        name = self.settings.get("base")  # every tuned model may be broken
+        return name if isinstance(name, str) and self.verdicts else None
+
+    @property
     def comparisons(self) -> list[Comparison]:
         """Every comparison, sorted by base, tuned, metric and scorer; empty until a run is first finished."""
         if self._comparisons is None:
