@@ -1,4 +1,4 @@
-"""Run the benchmarks and write docs/benchmarks.md; `--only reading`, `battery`, `audits`, `monitor` or `scratch` runs a part and prints it."""
+"""Run the benchmarks and write docs/benchmarks.md; `--only reading`, `battery`, `audits`, `monitor` or `tiny-decoders` runs a part and prints it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, battery, monitor, reading, scratch
+from benchmarks import audits, battery, monitor, reading, tiny_decoders
 from benchmarks.machine import describe
 from soundness.models.load import load_model
 from soundness.models.transformers import TransformersModel
@@ -114,13 +114,13 @@ def audit_section(problems: int) -> str:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["reading", "battery", "audits", "monitor", "scratch"])
+    parser.add_argument("--only", choices=["reading", "battery", "audits", "monitor", "tiny-decoders"])
     parser.add_argument("--problems", type=int, default=24, help="problems of the whole audits")
     asked = parser.parse_args()
     only = asked.only
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     sections: list[str] = []
-    if only not in ("audits", "monitor", "scratch"):
+    if only not in ("audits", "monitor", "tiny-decoders"):
         model: Any = load_model("smollm2", dtype="bfloat16")
         if only != "battery":
             sections.append(reading_section(model))
@@ -130,8 +130,8 @@ def main() -> None:
         sections.append(audit_section(asked.problems))
     if only in (None, "monitor"):
         sections.append(monitor.section())
-    if only in (None, "scratch"):
-        sections.append(scratch.section())
+    if only in (None, "tiny-decoders"):
+        sections.append(tiny_decoders.section())
     text = "\n\n".join(
         [
             "# Benchmarks",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from soundness.training.common import Settings, open_session
 
 from soundness.tasks.base import load_task
-from soundness.training.common import Settings, open_session
 from soundness.training.data import build_examples
 from soundness.training.monitor import SoundnessMonitor
 from soundness.training.sft import fit_examples

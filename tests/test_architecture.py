@@ -78,7 +78,7 @@ def private_imports(path: Path) -> list[str]:
     return taken
 
 
-BORROWERS = {"chains.imported", "chains.sample", "training.gain", "training.live"}
+BORROWERS = {"chains.imported", "chains.sample", "training.gain", "training.model_in_training"}
 
 
 @pytest.mark.parametrize("path", files(), ids=name_of)

@@ -318,7 +318,7 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="One of them, with all its options; the list if left out.")] = None,
 ) -> None:
     """List every training method: paper, what it needs, what it costs, when to use it; or one with its options."""
-    from soundness.report.methods import print_method, print_methods
+    from soundness.training.terminal import print_method, print_methods
 
     if name is None:
         print_methods(_console())
@@ -366,17 +366,19 @@ def train_model(
     quiet: Quiet = False,
 ) -> None:
     """Train a model by one of the methods; the result is audited like any other."""
+    from soundness.options import build, parse_pairs
     from soundness.tasks.base import load_task
-    from soundness.training.common import Settings, read_record
     from soundness.training.methods import dry_run as try_one
-    from soundness.training.methods import parse_options, read_config
+    from soundness.training.methods import read_config
     from soundness.training.methods import train as run_training
+    from soundness.training.results import read_record
+    from soundness.training.settings import Settings
 
     console = _console()
     kinds = {"full": full, "bias": bias_only, "prompt": soft_prompt is not None}
     if sum([*kinds.values(), lora_rank is not None]) > 1:
         raise SettingError("--lora-rank, --full, --bias-only and --soft-prompt exclude each other: give one")
-    own = parse_options(option or [])
+    own = parse_pairs(option or [])
     if target is not None:
         own["target"] = target
     chosen, common = read_config(method, config, own)
@@ -397,7 +399,8 @@ def train_model(
         "report_to": report_to,
         "overwrite": overwrite or None,
     }
-    settings = Settings(**{**common, **{name: value for name, value in told_settings.items() if value is not None}})
+    told_settings = {name: value for name, value in told_settings.items() if value is not None}
+    settings = build(Settings, {**common, **told_settings}, where="settings")
     problems = load_task(task, limit=limit, seed=settings.seed, columns=_columns(column))
     if dry_run:
         cost = try_one(method, model, problems, config=chosen, settings=settings)
@@ -420,7 +423,7 @@ def train_model(
             config=chosen,
             settings=settings,
             monitor=watcher,
-            on_progress=lambda step: told(f"training {method}", step.step, step.num_steps),
+            on_step=lambda step: told(f"training {method}", step.step, step.num_steps),
         )
     if watcher is not None:
         console.print(watcher.words())
@@ -438,13 +441,13 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Train several ways, audit all against the base at matched accuracy, and write one page."""
-    from soundness.report.methods import print_atlas
     from soundness.studies.matched import compare as run_compare
+    from soundness.studies.matched_page import print_comparison
 
     console = _console()
     with _progress(console, quiet) as told:
-        atlas = run_compare(plan, out=out, on_progress=told)
-    print_atlas(atlas, console)
+        comparison = run_compare(plan, out=out, on_progress=told)
+    print_comparison(comparison, console)
 
 
 @app.command("reproduce")

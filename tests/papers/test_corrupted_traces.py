@@ -27,7 +27,7 @@ from soundness.papers.corrupted_traces import (
 )
 from soundness.tasks.worlds.maze import GENERATORS, Cell, Maze, answer_words, broken_rule, read_answer, vocabulary
 from soundness.training.data import IGNORED
-from soundness.training.scratch import batches_of
+from soundness.training.tiny_decoders import batches_of
 
 SMALL = Scale(5, 96, 4, 4, layers=1, heads=2, width=16, learning_rate=1e-3, test_problems=3)
 TAUGHT = lessons("wilson", SMALL, seed=0)

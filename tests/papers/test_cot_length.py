@@ -199,7 +199,7 @@ class Script:
     ],
 )
 def test_where_steps_go_wrong(monkeypatch: pytest.MonkeyPatch, spoil: Any, right: Any, misread: Any, miscounted: Any) -> None:
-    monkeypatch.setattr("soundness.training.scratch.complete", Script(spoil))
+    monkeypatch.setattr("soundness.training.tiny_decoders.complete", Script(spoil))
     expressions = [world.item(place, "wrong", 2, 2) for place in range(40)]
     point = cot_length._forced(None, expressions, 1)
     if right is None:  # the first step is one that nobody asked for
@@ -218,7 +218,7 @@ def test_a_step_that_goes_on_from_a_wrong_value_is_read_and_counted_rightly(monk
         second = world.Expression((value + 1) % 10, one.leaves[2:])
         text = f"; {' '.join(first)} = {(value + 1) % 10} ; {' '.join(world.written(second))} = {world.value(second)} ;"
         made.append(cot_length.encode(text.split()))
-    monkeypatch.setattr("soundness.training.scratch.complete", lambda *_, **__: made)
+    monkeypatch.setattr("soundness.training.tiny_decoders.complete", lambda *_, **__: made)
     point = cot_length._forced(None, expressions, 2)
     assert (point["steps"], point["misread"], point["miscounted"], sum(point["right"])) == (80, 0, 40, 0)
 
@@ -226,13 +226,13 @@ def test_a_step_that_goes_on_from_a_wrong_value_is_read_and_counted_rightly(monk
 def test_a_chain_that_fills_its_room_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     (expression,) = [world.item(0, "room", 1, 1)]
     chain = world.chain(expression, 1)[:-1]
-    monkeypatch.setattr("soundness.training.scratch.complete", lambda *_, **__: [cot_length.encode(chain)])
+    monkeypatch.setattr("soundness.training.tiny_decoders.complete", lambda *_, **__: [cot_length.encode(chain)])
     for room, paid in ((len(chain), 0.0), (len(chain) + 1, 1.0)):
         assert cot_length._rewards([expression], cot_length._write(None, [[]], room)) == [paid]
 
 
 def test_reinforcement_raises_what_is_paid_and_not_what_a_coin_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from soundness.training.scratch import build_decoder
+    from soundness.training.tiny_decoders import build_decoder
 
     scale = dataclasses.replace(SMALL, rl_operators=1, rl_steps=15, rl_problems=8, rl_samples=16, rl_rate=5e-2)
 
@@ -252,7 +252,7 @@ def test_reinforcement_raises_what_is_paid_and_not_what_a_coin_pays(monkeypatch:
 
 
 def test_what_a_model_is_given_lies_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    from soundness.training.scratch import build_decoder
+    from soundness.training.tiny_decoders import build_decoder
 
     class Elsewhere:
         """Takes its ids on another device than the CPU, and answers on the CPU."""

@@ -45,30 +45,30 @@ def test_trainings_are_audited_where_they_are_equally_accurate(coin_model: Path,
     task, audit = write(tmp_path / "train.jsonl", 0), write(tmp_path / "audit.jsonl", 10)
     plan = tmp_path / "plan.toml"
     plan.write_text(PLAN.format(model=coin_model, task=task, audit=audit))
-    atlas = compare(plan, out=tmp_path / "atlas")
-    assert [(row.name, row.method, row.seed) for row in atlas.rows] == [("label", "sft", 0), ("sft", "sft", 0)]
-    assert all(row.step in (2, 4) for row in atlas.rows)
-    assert [(row.name, row.step) for row in atlas.ends] == [("label", 4), ("sft", 2)]
-    page = Path(atlas.page).read_text()
-    assert (Path(atlas.page).parent / atlas.audit).is_file()
-    assert f'<a href="{atlas.audit}">' in page
+    comparison = compare(plan, out=tmp_path / "comparison")
+    assert [(row.name, row.method, row.seed) for row in comparison.rows] == [("label", "sft", 0), ("sft", "sft", 0)]
+    assert all(row.step in (2, 4) for row in comparison.rows)
+    assert [(row.name, row.step) for row in comparison.ends] == [("label", 4), ("sft", 2)]
+    page = Path(comparison.page).read_text()
+    assert (Path(comparison.page).parent / comparison.audit).is_file()
+    assert f'<a href="{comparison.audit}">' in page
     assert "<script" not in page
     assert page.count("data:image/svg+xml;base64,") == 1
-    for row in atlas.rows:
+    for row in comparison.rows:
         assert page.count(f'<th scope="row">{row.name}') == 2  # where accuracies match, and at the end
-    assert any("1 seed(s)" in note for note in atlas.notes)
-    written = json.loads((tmp_path / "atlas" / "atlas.json").read_text())
-    assert written["target"] == atlas.target
+    assert any("1 seed(s)" in note for note in comparison.notes)
+    written = json.loads((tmp_path / "comparison" / "matched.json").read_text())
+    assert written["target"] == comparison.target
     assert written["sweeps"] == {}
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "atlas" / "models").rglob("training.json")}
-    again = compare(plan, out=tmp_path / "atlas")
-    assert (again.rows, again.ends) == (atlas.rows, atlas.ends)  # nothing is done again
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "comparison" / "models").rglob("training.json")}
+    again = compare(plan, out=tmp_path / "comparison")
+    assert (again.rows, again.ends) == (comparison.rows, comparison.ends)  # nothing is done again
     assert {path: path.stat().st_mtime_ns for path in before} == before
     plan.write_text(plan.read_text() + "[[method]]\nmethod = 'sft'\nname = 'more'\nsettings = { max_steps = 2 }\n")
-    more = compare(plan, out=tmp_path / "atlas")  # a longer plan goes on from what is there
+    more = compare(plan, out=tmp_path / "comparison")  # a longer plan goes on from what is there
     assert [row.name for row in more.rows] == ["label", "sft", "more"]
-    assert more.audit != atlas.audit
-    assert (tmp_path / "atlas" / atlas.audit).is_file()
+    assert more.audit != comparison.audit
+    assert (tmp_path / "comparison" / comparison.audit).is_file()
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -86,18 +86,18 @@ def test_each_training_gets_the_rate_that_suits_it(coin_model: Path, tmp_path: P
     plan.write_text(
         f"tune = '{tune}'\n{text}adaptation = 'full'\n[[method]]\nmethod = 'sft'\nlearning_rates = [1e-7, 3e-3, 10]\n"
     )
-    atlas = compare(plan, out=tmp_path / "atlas")
-    found = atlas.sweeps["sft"]
+    comparison = compare(plan, out=tmp_path / "comparison")
+    found = comparison.sweeps["sft"]
     assert list(found) == ["1e-07", "0.003", "10"]
     assert found["0.003"] == 1.0 > found["1e-07"]
     assert found["10"] is None
-    assert [(row.seed, row.learning_rate) for row in atlas.rows] == [(0, 0.003), (1, 0.003)]
-    assert sorted(one.name for one in (tmp_path / "atlas" / "models").iterdir()) == [
+    assert [(row.seed, row.learning_rate) for row in comparison.rows] == [(0, 0.003), (1, 0.003)]
+    assert sorted(one.name for one in (tmp_path / "comparison" / "models").iterdir()) == [
         "sft-0.003-0",
         "sft-0.003-1",
         "sft-1e-07-0",
     ]
-    words = (tmp_path / "atlas" / "atlas.md").read_text()
+    words = (tmp_path / "comparison" / "matched.md").read_text()
     assert "| sft | 0.003 | 1.00 [1.00, 1.00] |" in words
     assert re.search(r"\| training \| 1e-07 \| 0\.003 \| 10 \|\n.*\n\| sft \| 0\.\d\d \| 1\.00 \| diverged \|", words)
     # The audited problems are not those that rates are chosen on.
@@ -114,7 +114,7 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
         ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'stf'", "did you mean 'sft'"),
         ("model = 'm'\ntask = 't'\n[[method]]\nname = 'a'", "names its method"),
         ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'sft'\n[[method]]\nmethod = 'sft'", "one name"),
-        ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'sft'\nlearning_rates = [0]", "a list of rates above 0"),
+        ("model = 'm'\ntask = 't'\n[[method]]\nmethod = 'sft'\nlearning_rates = [0]", "each of learning_rates must be above 0"),
         ("model =", "is not TOML"),
     ):
         plan.write_text(text)
@@ -123,7 +123,7 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
     task = write(tmp_path / "train.jsonl", 0)
     plan.write_text(f"model = 'm'\ntask = '{task}'\n[[method]]\nmethod = 'sft'\n")
     with pytest.raises(TaskError, match="all problems to audit on are among those trained on"):
-        compare(plan, out=tmp_path / "atlas")
+        compare(plan, out=tmp_path / "comparison")
 
 
 def test_problems_that_are_trained_on_are_not_audited(tmp_path: Path) -> None:

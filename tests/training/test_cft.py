@@ -12,13 +12,13 @@ import pytest
 from soundness.errors import RunError, SettingError, TaskError
 from soundness.records import Generation
 from soundness.tasks.base import Task, load_task
-from soundness.training import cft, curriculum, rlvr
+from soundness.training import curriculum, rlvr
 from soundness.training import policy as policies
 from soundness.training.cft import Config, critiques_of
-from soundness.training.common import Settings
+from soundness.training.corrupted import corrupt_steps, critique, first_difference
 from soundness.training.critic import verdict_of, with_verdict
-from soundness.training.methods import train_once
-from soundness.training.spoiled import critique, first_difference, spoil
+from soundness.training.methods import train, train_once
+from soundness.training.settings import Settings
 
 SETTINGS = Settings(batch_size=4, max_steps=6, learning_rate=1e-2, device="cpu", lora_rank=4, max_length=None)
 HEADS, TAILS = "0 + 1 = 1\nAnswer: 1", "0 + 0 = 0\nAnswer: 0"
@@ -30,9 +30,9 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("spec", ["chain-sum:operators=3", "lookup:hops=3", "organism:domain", "organism:lookup"])
-def test_a_spoiled_solution_has_one_mistake_and_follows_from_it(spec: str) -> None:
+def test_a_corrupted_solution_has_one_mistake_and_follows_from_it(spec: str) -> None:
     for problem in load_task(spec, limit=20).problems:
-        steps = spoil(problem, random.Random(problem.id))
+        steps = corrupt_steps(problem, random.Random(problem.id))
         assert problem.steps is not None
         wrong = first_difference(steps, problem.steps)
         assert wrong is not None
@@ -65,7 +65,7 @@ def test_where_critiques_come_from(tmp_path: Path, coin_task: Task) -> None:
 @pytest.mark.parametrize("baseline", ["none", "sft"])
 def test_critiques_are_learned(tiny: Any, tmp_path: Path, baseline: Any) -> None:
     base = tiny.folder("llama", seed=3)
-    out = cft.train(str(base), SUMS, out=tmp_path / "out", config=Config(baseline=baseline), settings=SETTINGS)
+    out = train("cft", str(base), SUMS, out=tmp_path / "out", config=Config(baseline=baseline), settings=SETTINGS)
     note = record(out)
     assert note["num_examples"] == 6
     assert note["losses"][-1] < note["losses"][0]
@@ -148,7 +148,7 @@ def test_what_a_model_wrote_is_kept_up_to_its_verdict_and_the_rest_is_counted(ti
     critic(lambda question: next(replies))
     settings = replace(SETTINGS, max_steps=1, max_length=360)
     config = Config(critiques="critic", max_tokens=180, share_right=1.0)
-    out = cft.train(str(tiny.folder("llama")), task, out=tmp_path / "out", config=config, settings=settings)
+    out = train("cft", str(tiny.folder("llama")), task, out=tmp_path / "out", config=config, settings=settings)
     note = record(out)
     assert (note["num_examples"], note["critiques_kept"]) == (1, 1)
     assert note["critiques_dropped"] == {"critique cut off": 1, "longer than 360 tokens": 1, "no verdict": 2}
@@ -164,7 +164,7 @@ def test_a_critic_without_a_verdict_is_an_error_that_shows_its_words(tiny: Any, 
     def run(words: str, task: Task = SUMS, error: Any = TaskError, **options: Any) -> None:
         with pytest.raises(error, match=words):
             config = Config(**{"critiques": base, "max_tokens": 20, **options})
-            cft.train(base, task, out=tmp_path / "out", config=config, settings=SETTINGS)
+            train("cft", base, task, out=tmp_path / "out", config=config, settings=SETTINGS)
         assert list(tmp_path.iterdir()) == []
 
     base = str(tiny.folder("llama"))
@@ -172,7 +172,7 @@ def test_a_critic_without_a_verdict_is_an_error_that_shows_its_words(tiny: Any, 
     run("reads 2048 tokens, and the longest prompt .* use max_tokens=", error=SettingError, max_tokens=2000)
     run("no solution for .*: the problem '.*' belongs to no world .* With solver=model the model that is tuned", coin_task)
     run("solutions by the model itself are judged by a model", error=SettingError, solver="model", critiques="exact")
-    run("solutions and max_tokens must be at least 1", error=SettingError, max_tokens=0)
+    run("max_tokens must be at least 1", error=SettingError, max_tokens=0)
 
 
 def test_solutions_by_the_model_that_is_tuned(coin_model: Path, coin_task: Task, tmp_path: Path, critic: Any) -> None:
@@ -184,14 +184,14 @@ def test_solutions_by_the_model_that_is_tuned(coin_model: Path, coin_task: Task,
 
     critic(says)
     config = Config(critiques="critic", solver="model", solutions=3, max_tokens=40)
-    out = cft.train(str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=SETTINGS)
+    out = train("cft", str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=SETTINGS)
     note, kept = record(out), lines(out / "critiques.jsonl")
     assert note["critiques_kept"] + sum(note["critiques_dropped"].values()) == 3 * len(coin_task.problems)
     assert {one["solution"] for one in kept} >= {HEADS, TAILS}
     assert all(one["solution"] in question for one, question in zip(kept, asked, strict=True))
     assert note["share_verdicts_true"] == 6 / 8  # it is right about those whose answer is 1
     asked.clear()
-    again = cft.train(str(coin_model), coin_task, out=tmp_path / "again", config=config, settings=SETTINGS)
+    again = train("cft", str(coin_model), coin_task, out=tmp_path / "again", config=config, settings=SETTINGS)
     assert lines(again / "critiques.jsonl") == kept
 
 
@@ -199,16 +199,16 @@ def test_a_critic_is_not_asked_twice(tiny: Any, tmp_path: Path, critic: Any, mon
     critic(lambda question: f"I looked at {len(question)} letters.\nConclusion: wrong [END]")
     base, config = str(tiny.folder("llama")), Config(critiques="critic", max_tokens=80, shuffled_verdicts=True)
     settings = replace(SETTINGS, save_every=2)
-    whole = cft.train(base, SUMS, out=tmp_path / "whole", config=config, settings=settings)
+    whole = train("cft", base, SUMS, out=tmp_path / "whole", config=config, settings=settings)
 
     def kill(step: Any) -> None:
         if step.step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cft.train(base, SUMS, out=tmp_path / "out", config=config, settings=settings, on_progress=kill)
+        train("cft", base, SUMS, out=tmp_path / "out", config=config, settings=settings, on_step=kill)
     monkeypatch.setattr("soundness.models.load.load_model", lambda *_, **__: pytest.fail("loaded again"))
-    out = cft.train(base, SUMS, out=tmp_path / "out", config=config, settings=settings)
+    out = train("cft", base, SUMS, out=tmp_path / "out", config=config, settings=settings)
     assert record(out)["resumed_from_step"] == 2
     assert record(out)["losses"] == record(whole)["losses"]
     assert {name: record(out)[name] for name in ("critiques_kept", "share_right", "share_verdicts_true")} == {
@@ -223,10 +223,10 @@ def test_a_model_that_learned_to_judge_is_a_critic(tiny: Any, tmp_path: Path) ->
     exact = critiques_of(task, config, seed=0)
     assert {one.text.split()[-2] for one in exact} == {"right", "wrong"}
     settings = replace(SETTINGS, adaptation="full", max_steps=80, batch_size=2, learning_rate=1e-2)
-    judge = cft.train(base, task, out=tmp_path / "judge", config=config, settings=settings)
+    judge = train("cft", base, task, out=tmp_path / "judge", config=config, settings=settings)
     assert record(judge)["losses"][-1] < 0.05
     asked = replace(config, critiques=str(judge), max_tokens=100)
-    out = cft.train(base, task, out=tmp_path / "out", config=asked, settings=SETTINGS)
+    out = train("cft", base, task, out=tmp_path / "out", config=asked, settings=SETTINGS)
     assert [one["critique"] for one in lines(out / "critiques.jsonl")] == [one.text for one in exact]
     assert record(out)["share_verdicts_true"] == 1
 
@@ -291,11 +291,11 @@ def test_graphs_from_files(tmp_path: Path) -> None:
     file.write_text("".join("\t".join(row) + "\n" for row in rows))
     triples = curriculum.read_triples(file)
     assert len(triples) == 6
-    found = [*(curriculum.make_stages(curriculum.Config(str(file), hops=(2,)), seed=0, split="train")[2])]
+    found = [*(curriculum.make_stages(curriculum.Config(graph=str(file), hops=(2,)), seed=0, split="train")[2])]
     assert all(one.question.startswith("What is the next of the next of ") for one in found)
     assert not any("of d?" in one.question for one in found)  # two tails
     with pytest.raises(TaskError, match="no usable path of 3 hops"):  # round the cycle only
-        curriculum.make_stages(curriculum.Config(str(file), hops=(3,)), seed=0)
+        curriculum.make_stages(curriculum.Config(graph=str(file), hops=(3,)), seed=0)
     file.write_text("a\tb\n")
     with pytest.raises(TaskError, match="line 1: three texts"):
         curriculum.read_triples(file)
@@ -306,7 +306,14 @@ def test_graphs_from_files(tmp_path: Path) -> None:
 def test_a_curriculum_is_learned_in_order(tiny: Any, tmp_path: Path) -> None:
     base = tiny.folder("llama", seed=3)
     config = curriculum.Config(per_stage=8, hops=(1, 2))
-    out = curriculum.train(str(base), out=tmp_path / "out", config=config, settings=replace(SETTINGS, epochs=2, max_steps=None))
+    out = train(
+        "curriculum",
+        str(base),
+        "lookup",
+        out=tmp_path / "out",
+        config=config,
+        settings=replace(SETTINGS, epochs=2, max_steps=None),
+    )
     note = record(out)
     assert note["stages"] == {"1": 8, "2": 8}
     assert note["losses"][-1] < note["losses"][0]
@@ -338,7 +345,7 @@ def test_any_method_learns_from_a_curriculum(
     base = tiny.folder("llama", seed=3)
     config = curriculum.Config(per_stage=8, hops=(1, 2), choices=choices, learner=learner, learning=learning)
     settings = replace(SETTINGS, max_steps=2)
-    out = curriculum.train(str(base), out=tmp_path / "out", config=config, settings=settings)
+    out = train("curriculum", str(base), "lookup", out=tmp_path / "out", config=config, settings=settings)
     note = record(out)
     assert (note["method"], note["config"]["learner"], note["num_steps"]) == ("curriculum", learner, 2)
     assert {**note["learner_config"], **learning}.keys() == note["learner_config"].keys()
@@ -363,7 +370,7 @@ def test_completions_are_drawn_in_the_order_of_the_curriculum(
     learning = {"policy": POLICY}
     config = curriculum.Config(per_stage=8, hops=(1, 2), order=order, learner="rlvr", learning=learning)
     settings = replace(SETTINGS, max_steps=8, batch_size=8)
-    curriculum.train(str(tiny.folder("llama", seed=3)), out=tmp_path / "out", config=config, settings=settings)
+    train("curriculum", str(tiny.folder("llama", seed=3)), "lookup", out=tmp_path / "out", config=config, settings=settings)
     problems = curriculum.arrange(curriculum.make_stages(config, seed=0), config, seed=0)
     assert seen == [one.id for one in problems]
 
@@ -385,7 +392,9 @@ def test_stages_that_are_known_already_do_not_end_a_curriculum(
     learning = {"policy": {**POLICY, "preflight": 4}}
     config = curriculum.Config(per_stage=8, hops=(1, 2), replay=0.0, learner="rlvr", learning=learning)
     settings = replace(SETTINGS, max_steps=8, batch_size=8)
-    out = curriculum.train(str(tiny.folder("llama", seed=3)), out=tmp_path / "out", config=config, settings=settings)
+    out = train(
+        "curriculum", str(tiny.folder("llama", seed=3)), "lookup", out=tmp_path / "out", config=config, settings=settings
+    )
     tried = list(dict.fromkeys(asked))[:3]  # before training, until rewards differ
     assert [one.partition("/")[0] for one in tried] == ["1-hop", "1-hop", "2-hop"]
     assert [step["frac_reward_zero_std"] for step in record(out)["history"]] == [1] * 4 + [0] * 4
@@ -398,4 +407,4 @@ def test_what_a_curriculum_cannot_be_learned_by_is_refused(tmp_path: Path) -> No
         ({"learner": "rlvr", "learning": {"polcy": {}}}, "options of rlvr: there is no option 'polcy'"),
     ):
         with pytest.raises(SettingError, match=words):
-            curriculum.train("none", out=tmp_path / "out", config=curriculum.Config(**options))
+            curriculum.Config(**options)

@@ -10,22 +10,20 @@ import torch
 
 from soundness.errors import RunError, SettingError
 from soundness.models.load import load_model
+from soundness.options import build, describe, parse_pairs
 from soundness.records import Probe
 from soundness.tasks.base import Task
-from soundness.training import sft
-from soundness.training.common import Settings, copies
 from soundness.training.methods import (
     METHODS,
     about,
-    build_config,
     dry_run,
     load_method,
-    options_of,
-    parse_options,
     read_config,
     train,
     train_once,
 )
+from soundness.training.results import checkpoints
+from soundness.training.settings import Settings
 
 SETTINGS = Settings(batch_size=8, max_steps=4, learning_rate=1e-2, device="cpu", lora_rank=4)
 
@@ -41,7 +39,7 @@ def test_every_method_says_what_it_is() -> None:
         assert all((found.title, found.papers, found.needs, found.cost, found.when))
         module = load_method(name)
         assert module.Config() == module.Config()
-        assert callable(module.train)
+        assert callable(module.learn)
     with pytest.raises(SettingError, match="did you mean 'rlvr'"):
         load_method("rlrv")
 
@@ -55,13 +53,18 @@ def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
     assert (config.scheme, config.anchored, config.policy.num_generations, config.policy.beta) == ("format", False, 4, 1.0)
     assert common == {"batch_size": 16, "trainer": {"use_vllm": False}}
     for text, words in (
-        ("schem = 1", "no option 'schem' .did you mean 'scheme'"),
-        ("[policy]\nnum_generation = 4", r"\[policy\]: there is no option 'num_generation' .did you mean 'num_generations'"),
+        ("schem = 1", "method.toml: there is no option 'schem' .did you mean 'scheme'"),
+        (
+            "[policy]\nnum_generation = 4",
+            r"method.toml: \[policy\]: there is no option 'num_generation' .did you mean 'num_generations'",
+        ),
         ("[settings]\nbatchsize = 4", "no option 'batchsize' .did you mean 'batch_size'"),
         ("[policy]\nnum_generations = 'four'", "num_generations wants a whole number"),
         ("anchored = 1", "anchored wants true or false"),
         ("scheme = 'formats'", "scheme wants one of binary, format, huatuo, and it is 'formats' .did you mean 'format'"),
         ("[policy]\nscale = 1", "scale wants one of auto, group, batch, none, and it is 1$"),
+        ("[policy]\nnum_generations = 1", "num_generations must be at least 2, and it is 1"),
+        ("policy = 1", "policy wants a table, and it is 1"),
         ("[settings]\nmax_steps = 'ten'", r"\[settings\]: max_steps wants a whole number, and it is 'ten'"),
         ("[settings]\nadaptation = 'LoRA'", "adaptation wants one of lora, full, bias, prompt"),
         ("settings = 1", "settings and trainer are tables"),
@@ -73,7 +76,7 @@ def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
     file.write_text("[policy]\nnum_generations = 4")
     config, _ = read_config("rlsf", file)
     assert (config.policy.num_generations, config.policy.beta, config.policy.temperature) == (4, 0.05, 0.7)  # rlsf's own
-    shown = {one.name: one.default for one in options_of(config)}
+    shown = {one.name: one.default for one in describe(config)}
     assert (shown["policy.num_generations"], shown["policy.beta"], shown["num_traces"]) == (4, 0.05, config.num_traces)
     file.write_text("hops = [1, 'two']")
     with pytest.raises(SettingError, match=r"hops wants a list \(each a whole number\), and it is \[1, 'two'\]"):
@@ -84,14 +87,14 @@ def test_a_file_fills_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="cannot read"):
         read_config("rlvr", tmp_path / "none.toml")
     with pytest.raises(SettingError, match="an option is NAME=VALUE"):
-        parse_options(["scheme"])
+        parse_pairs(["scheme"])
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_takes_its_own_defaults_as_options(name: str) -> None:
     kind = load_method(name).Config
-    assert build_config(kind, asdict(kind()), where=name) == kind()
-    assert build_config(Settings, asdict(Settings()), where="settings") == Settings()
+    assert build(kind, asdict(kind()), where=name) == kind()
+    assert build(Settings, asdict(Settings()), where="settings") == Settings()
 
 
 @pytest.mark.parametrize("adaptation", ["lora", "full", "bias", "prompt"])
@@ -113,7 +116,7 @@ def test_bias_only_is_one_vector_per_layer_and_nothing_else(coin_model: Path, co
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, adaptation="bias"))
+    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, adaptation="bias"))
     weights = load_file(out / "adapter_model.safetensors")
     assert len(weights) == 2
     assert all(one.numel() == 48 for one in weights.values())
@@ -134,7 +137,9 @@ def test_bias_only_is_one_vector_per_layer_and_nothing_else(coin_model: Path, co
 
 def test_parts_of_a_batch_add_up(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     whole, parts = (
-        record(sft.train(str(coin_model), coin_task, out=tmp_path / str(n), settings=replace(SETTINGS, accumulate=n)))["losses"]
+        record(train("sft", str(coin_model), coin_task, out=tmp_path / str(n), settings=replace(SETTINGS, accumulate=n)))[
+            "losses"
+        ]
         for n in (1, 8)
     )
     assert parts == pytest.approx(whole, rel=1e-4)
@@ -147,12 +152,12 @@ def test_a_killed_run_ends_with_the_same_losses(coin_model: Path, coin_task: Tas
         if step.step == 3:
             raise KeyboardInterrupt
 
-    whole = sft.train(str(coin_model), coin_task, out=tmp_path / "whole", settings=settings)
+    whole = train("sft", str(coin_model), coin_task, out=tmp_path / "whole", settings=settings)
     with pytest.raises(KeyboardInterrupt):
-        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings, on_progress=kill)
+        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings, on_step=kill)
     with pytest.raises(RunError, match="another learning_rate: use the settings of that run"):
-        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(settings, learning_rate=1e-3))
-    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
+        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=replace(settings, learning_rate=1e-3))
+    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
     assert record(out)["resumed_from_step"] == 2
     assert record(out)["losses"] == record(whole)["losses"]
     first, second = (load_model(str(one), device="cpu") for one in (whole, out))
@@ -160,20 +165,20 @@ def test_a_killed_run_ends_with_the_same_losses(coin_model: Path, coin_task: Tas
 
 
 def test_copies_are_kept_on_the_way(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
-    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, keep_every=2))
+    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, keep_every=2))
     prints = [load_model(str(one), device="cpu").fingerprint for one in (out / "steps" / "2", out / "steps" / "4", out)]
     assert prints[0] != prints[1] == prints[2]
-    assert copies(out) == {2: out / "steps" / "2", 4: out}
+    assert checkpoints(out) == {2: out / "steps" / "2", 4: out}
 
 
 def test_copies_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
     for i in range(1, 31):
         (tmp_path / "steps" / str(7 * i % 31)).mkdir(parents=True)
     with pytest.raises(RunError, match=r"holds no training result .training.json is missing.: train into it first"):
-        copies(tmp_path)
+        checkpoints(tmp_path)
     (tmp_path / "training.json").write_text('{"num_steps": 30}')
     kept = [(step, tmp_path / "steps" / str(step)) for step in range(1, 30)]
-    assert list(copies(tmp_path).items()) == [*kept, (30, tmp_path)]
+    assert list(checkpoints(tmp_path).items()) == [*kept, (30, tmp_path)]
 
 
 def test_what_is_trained_is_not_trained_again(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
@@ -187,7 +192,7 @@ def test_what_is_trained_is_not_trained_again(coin_model: Path, coin_task: Task,
             out=tmp_path / "out",
             config={"target": target} if method == "sft" else None,
             settings=replace(SETTINGS, **changed),
-            on_progress=lambda step: steps.append(step.step),
+            on_step=lambda step: steps.append(step.step),
         )
 
     first = again()
@@ -223,7 +228,7 @@ def test_a_full_disk_is_seen_before_training(
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(RunError, match="are free there"):
-        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS)
+        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -232,8 +237,11 @@ def test_a_full_disk_is_seen_before_training(
     [
         ({"adaptation": "loar"}, "did you mean 'lora'"),
         ({"batch_size": 8, "accumulate": 3}, "cannot be computed in 3 equal parts"),
-        ({"save_every": 0}, "save_every must be above 0"),
-        ({"max_steps": -1}, "max_steps must be above 0"),
+        ({"save_every": 0}, "save_every must be at least 1, and it is 0"),
+        ({"max_steps": -1}, "max_steps must be at least 1, and it is -1"),
+        ({"max_steps": 1.5}, "max_steps wants a whole number, and it is 1.5"),
+        ({"seed": True}, "seed wants a whole number, and it is True"),
+        ({"batchsize": 4}, "no option 'batchsize' .did you mean 'batch_size'"),
     ],
 )
 def test_senseless_settings_are_refused(settings: dict[str, Any], words: str) -> None:

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from soundness.comparison.verdict import THRESHOLDS
 from soundness.errors import MetricError, SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.training import monitor as monitors
 from soundness.training import rlvr, sft
-from soundness.training.common import Settings
-from soundness.training.live import LiveModel
+from soundness.training.methods import train
+from soundness.training.model_in_training import ModelInTraining
 from soundness.training.monitor import Look, SoundnessMonitor, calibration_error
 from soundness.training.policy import Policy
+from soundness.training.settings import Settings
 
 SETTINGS = Settings(batch_size=8, max_steps=6, learning_rate=1e-2, device="cpu", lora_rank=4)
 NAMES = {f"soundness/{name}" for name in ("info_gain", "reliance", "ece", "length", "accuracy")}
@@ -37,7 +39,7 @@ def monitor(task: Task, **options: Any) -> SoundnessMonitor:
 
 def test_values_stand_beside_the_loss(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     watcher = monitor(coin_task)
-    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS, monitor=watcher)
+    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS, monitor=watcher)
     note = record(out)
     logged = [step["step"] for step in note["history"] if "soundness/accuracy" in step]
     assert logged == [2, 4, 6]
@@ -55,7 +57,7 @@ def test_values_stand_beside_the_loss(coin_model: Path, coin_task: Task, tmp_pat
 def test_watching_changes_nothing(coin_model: Path, coin_task: Task, tmp_path: Path, adaptation: Any) -> None:
     settings = replace(SETTINGS, adaptation=adaptation, max_steps=4)
     plain, watched = (
-        record(sft.train(str(coin_model), coin_task, out=tmp_path / name, settings=settings, monitor=watcher))
+        record(train("sft", str(coin_model), coin_task, out=tmp_path / name, settings=settings, monitor=watcher))
         for name, watcher in (("plain", None), ("watched", monitor(coin_task, every=1)))
     )
     assert watched["losses"] == plain["losses"]
@@ -64,7 +66,9 @@ def test_watching_changes_nothing(coin_model: Path, coin_task: Task, tmp_path: P
 def test_it_watches_samplers_too(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     config = rlvr.Config(policy=Policy(num_generations=8, max_tokens=24, preflight=0))
     plain, watched = (
-        record(rlvr.train(str(coin_model), coin_task, out=tmp_path / name, config=config, settings=SETTINGS, monitor=watcher))
+        record(
+            train("rlvr", str(coin_model), coin_task, out=tmp_path / name, config=config, settings=SETTINGS, monitor=watcher)
+        )
         for name, watcher in (("plain", None), ("watched", monitor(coin_task, every=3)))
     )
     assert [step["reward"] for step in watched["history"]] == [step["reward"] for step in plain["history"]]
@@ -75,7 +79,7 @@ def test_it_watches_samplers_too(coin_model: Path, coin_task: Task, tmp_path: Pa
 def test_training_ends_once_reasoning_is_lost(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     watcher = monitor(coin_task, every=1, stop_when_lost=True, patience=2)
     watcher.fell = lambda one: ["info_gain_over_swap"] if one.step >= 2 else []  # type: ignore[method-assign]
-    out = sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS, monitor=watcher)
+    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=SETTINGS, monitor=watcher)
     assert record(out)["num_steps"] == 3
 
 
@@ -85,16 +89,22 @@ def test_a_model_that_writes_no_steps_any_more_has_lost_its_reasoning(
     """Labels alone: nothing is left that information or reliance could be measured on."""
     watcher = monitor(coin_task, every=10, stop_when_lost=True)
     settings = replace(SETTINGS, max_steps=60, adaptation="full", learning_rate=1e-3)
-    out = sft.train(
-        str(coin_model), coin_task, out=tmp_path / "out", config=sft.Config(target="label"), settings=settings, monitor=watcher
+    out = train(
+        "sft",
+        str(coin_model),
+        coin_task,
+        out=tmp_path / "out",
+        config=sft.Config(target="label"),
+        settings=settings,
+        monitor=watcher,
     )
     note = record(out)
     last = note["monitor"]["looks"][-1]
     assert note["num_steps"] == last["step"] < 60
-    assert note["monitor"]["base"]["soundness/no_steps"] == 0 < 0.9 < last["soundness/no_steps"]
+    assert note["monitor"]["base"]["soundness/no_steps"] == 0 < THRESHOLDS.silence < last["soundness/no_steps"]
     assert "soundness/info_gain" not in last
     assert note["monitor"]["lost"] == ["no_steps"]
-    assert "lost beyond the noise: share of answers without steps 0.00 -> 1.00" in note["monitor"]["words"]
+    assert "lost beyond the noise: share of answers without steps 0.00 -> " in note["monitor"]["words"]
 
 
 def test_what_counts_as_a_fall(coin_task: Task) -> None:
@@ -271,7 +281,7 @@ def test_looking_leaves_no_trace(coin_model: Path) -> None:
     before = {name: part.training for name, part in module.named_modules()}
     defaults = module.generation_config
     state = torch.get_rng_state()
-    live = LiveModel(module, AutoTokenizer.from_pretrained(coin_model))
+    live = ModelInTraining(module, AutoTokenizer.from_pretrained(coin_model))
     live.generate([live.render("Toss 1.").ids], max_tokens=5, temperature=1.0, keys=["a"])
     assert {name: part.training for name, part in module.named_modules()} == before
     assert module.generation_config is defaults
@@ -294,12 +304,12 @@ from soundness.records import Problem
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.training import sft
-from soundness.training.common import Settings
+from soundness.training.settings import Settings
 from soundness.training.monitor import SoundnessMonitor
 
 task = Task("coins", tuple(Problem(str(i), f"Toss {i}.", "1", steps=("0 + 1 = 1",)) for i in range(8)), instruction="")
 settings = Settings(batch_size=8, max_steps=3, learning_rate=1e-2, device="cpu", lora_rank=4)
-sft.train(sys.argv[1], task, out=sys.argv[2], settings=settings, monitor=SoundnessMonitor(None, task, every=1, max_tokens=16))
+train("sft", sys.argv[1], task, out=sys.argv[2], settings=settings, monitor=SoundnessMonitor(None, task, every=1, max_tokens=16))
 """
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from soundness.errors import SettingError
 from soundness.records import Problem
-from soundness.training.rewards import PHASES, check_scheme, phase_of, phase_shares, read_format, reward_of
+from soundness.training import rlvr
+from soundness.training.rewards import PHASES, phase_of, phase_shares, read_format, reward_of
 
 PROBLEM = Problem("1", "What is 3 + 4?", "7")
 CHOICE = Problem("2", "Which is a metal?", "B", choices=("oak", "tin", "ash"))
@@ -103,5 +104,7 @@ def test_shares_add_up() -> None:
 
 
 def test_unknown_schemes_are_named() -> None:
-    with pytest.raises(SettingError, match="did you mean 'binary'"):
-        check_scheme("binray")
+    with pytest.raises(
+        SettingError, match="scheme wants one of binary, format, huatuo, and it is 'binray' .did you mean 'binary'"
+    ):
+        rlvr.Config(scheme="binray")  # type: ignore[arg-type]

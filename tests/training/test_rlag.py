@@ -14,8 +14,9 @@ from soundness.errors import SettingError, TaskError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.training import cpt, rlag, sdft
-from soundness.training.common import Settings
+from soundness.training.methods import train
 from soundness.training.rlag import Config, mean_log_probability, rlag_loss, schedule
+from soundness.training.settings import Settings
 
 TASK = Task(
     "stones",
@@ -93,7 +94,7 @@ def test_the_schedule_passes_each_chunk_before_the_next() -> None:
 
 
 def test_it_learns_what_the_snippets_say(coin_model: Path, tmp_path: Path) -> None:
-    out = rlag.train(str(coin_model), TASK, out=tmp_path / "out", config=Config(gamma=0.8), settings=SETTINGS)
+    out = train("rlag", str(coin_model), TASK, out=tmp_path / "out", config=Config(gamma=0.8), settings=SETTINGS)
     note = record(out)
     assert note["share_with_gold_in_context"] == 1.0
     assert note["losses"][-1] < note["losses"][0]
@@ -109,15 +110,16 @@ def test_candidates_that_no_prompt_shows_are_options_too(coin_model: Path, tmp_p
     assert rlag._options(TASK.problems[0], Config(answer="letter")) == ("Answer: A", "Answer: B")
     task, settings = replace(TASK, problems=hidden), replace(SETTINGS, max_steps=1)
     with pytest.raises(TaskError, match="give them `choices`, or use cpt"):
-        rlag.train(str(coin_model), task, out=tmp_path / "out", config=Config(answer="letter"), settings=settings)
-    out = rlag.train(str(coin_model), task, out=tmp_path / "out", config=Config(answer="line"), settings=settings)
+        train("rlag", str(coin_model), task, out=tmp_path / "out", config=Config(answer="letter"), settings=settings)
+    out = train("rlag", str(coin_model), task, out=tmp_path / "out", config=Config(answer="line"), settings=settings)
     assert record(out)["num_examples"] == 4
 
 
 def test_accumulating_changes_nothing(coin_model: Path, tmp_path: Path) -> None:
     whole, parts = (
         record(
-            rlag.train(
+            train(
+                "rlag",
                 str(coin_model),
                 TASK,
                 out=tmp_path / str(n),
@@ -138,21 +140,21 @@ def test_the_baselines_are_one_flag_away(coin_model: Path, tmp_path: Path, basel
         short = replace(TASK, problems=TASK.problems[:4])
         config = Config(baseline=baseline)
         with pytest.raises(SettingError, match="more than the 256 that the model can read"):
-            rlag.train(str(coin_model), short, out=tmp_path / "no", config=config, settings=settings)
+            train("rlag", str(coin_model), short, out=tmp_path / "no", config=config, settings=settings)
         return
-    out = rlag.train(str(coin_model), TASK, out=tmp_path / "out", config=Config(baseline=baseline), settings=settings)
+    out = train("rlag", str(coin_model), TASK, out=tmp_path / "out", config=Config(baseline=baseline), settings=settings)
     assert (record(out)["method"], record(out)["config"]["baseline"]) == ("rlag", baseline)
 
 
 def test_sdft_learns_from_itself_with_the_context(coin_model: Path, tmp_path: Path) -> None:
     config = sdft.Config(max_tokens=20, top_k=10)
-    out = sdft.train(str(coin_model), TASK, out=tmp_path / "out", config=config, settings=replace(SETTINGS, max_steps=12))
+    out = train("sdft", str(coin_model), TASK, out=tmp_path / "out", config=config, settings=replace(SETTINGS, max_steps=12))
     losses = record(out)["losses"]
     assert sum(losses[-3:]) < sum(losses[:3])
 
 
 def test_cpt_learns_every_token_of_the_documents(coin_model: Path, tmp_path: Path) -> None:
-    out = cpt.train(str(coin_model), TASK, out=tmp_path / "out", config=cpt.Config(length=32), settings=SETTINGS)
+    out = train("cpt", str(coin_model), TASK, out=tmp_path / "out", config=cpt.Config(length=32), settings=SETTINGS)
     note = record(out)
     assert note["num_documents"] == 4
     assert note["num_tokens"] == note["num_completion_tokens"]
@@ -171,12 +173,12 @@ def test_packing_loses_nothing(tiny: Any) -> None:
 def test_what_lacks_knowledge_or_options_is_refused(coin_model: Path, tmp_path: Path) -> None:
     bare = replace(TASK, problems=tuple(replace(one, context=()) for one in TASK.problems))
     with pytest.raises(TaskError, match="needs knowledge for every problem, and 4 of the 4"):
-        rlag.train(str(coin_model), bare, out=tmp_path / "out", settings=SETTINGS)
+        train("rlag", str(coin_model), bare, out=tmp_path / "out", settings=SETTINGS)
     open_ = replace(TASK, problems=tuple(replace(one, choices=None) for one in TASK.problems))
     with pytest.raises(TaskError, match="have none .the first is '0'.: give them `choices`"):
-        rlag.train(str(coin_model), open_, out=tmp_path / "out", settings=SETTINGS)
+        train("rlag", str(coin_model), open_, out=tmp_path / "out", settings=SETTINGS)
     with pytest.raises(SettingError, match="use fewer snippets"):
-        rlag.train(str(coin_model), TASK, out=tmp_path / "out", settings=replace(SETTINGS, max_length=20))
+        train("rlag", str(coin_model), TASK, out=tmp_path / "out", settings=replace(SETTINGS, max_length=20))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +186,8 @@ def test_documents_are_retrieved(coin_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
     (folder / "a.txt").write_text("Stone number is slate.\n\nRivers run to the sea.\n")
-    out = rlag.train(
+    out = train(
+        "rlag",
         str(coin_model),
         TASK,
         out=tmp_path / "out",

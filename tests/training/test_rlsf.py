@@ -11,10 +11,10 @@ import torch
 
 from soundness.errors import ModelError, SettingError
 from soundness.tasks.base import Task
-from soundness.training import rlsf
-from soundness.training.common import Settings
+from soundness.training.methods import train
 from soundness.training.policy import Policy
 from soundness.training.rlsf import Config, Trace, longest_match, majority, rank, span_confidence
+from soundness.training.settings import Settings
 
 SETTINGS = Settings(batch_size=4, max_steps=6, learning_rate=1e-3, device="cpu", lora_rank=4)
 CONFIG = Config(num_traces=3, max_tokens=24, threshold=0.3)
@@ -67,8 +67,8 @@ def test_the_majority_is_preferred(coin_task: Task) -> None:
 
 @pytest.mark.parametrize("baseline", ["none", "sft_confident", "majority"])
 def test_it_trains(coin_model: Path, coin_task: Task, tmp_path: Path, baseline: Any) -> None:
-    out = rlsf.train(
-        str(coin_model), coin_task, out=tmp_path / "out", config=replace(CONFIG, baseline=baseline), settings=SETTINGS
+    out = train(
+        "rlsf", str(coin_model), coin_task, out=tmp_path / "out", config=replace(CONFIG, baseline=baseline), settings=SETTINGS
     )
     note = record(out)
     assert note["num_traces"] == 24
@@ -83,8 +83,13 @@ def test_it_trains(coin_model: Path, coin_task: Task, tmp_path: Path, baseline: 
 def test_a_reward_model_is_climbed(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     policy = Policy(num_generations=4, max_tokens=20, beta=0.05, preflight=0)
     config = replace(CONFIG, learn="reward", policy=policy)
-    out = rlsf.train(
-        str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=replace(SETTINGS, max_steps=2, batch_size=8)
+    out = train(
+        "rlsf",
+        str(coin_model),
+        coin_task,
+        out=tmp_path / "out",
+        config=config,
+        settings=replace(SETTINGS, max_steps=2, batch_size=8),
     )
     note = record(out)
     assert len(note["reward_losses"]) == 2
@@ -94,6 +99,8 @@ def test_a_reward_model_is_climbed(coin_model: Path, coin_task: Task, tmp_path: 
 
 def test_no_confident_trace_is_an_error(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no pair of traces can be ranked: 0 of 24"):
-        rlsf.train(str(coin_model), coin_task, out=tmp_path / "out", config=replace(CONFIG, threshold=1.1), settings=SETTINGS)
+        train(
+            "rlsf", str(coin_model), coin_task, out=tmp_path / "out", config=replace(CONFIG, threshold=1.0), settings=SETTINGS
+        )
     with pytest.raises(SettingError, match="num_traces must be at least 2"):
-        rlsf.train(str(coin_model), coin_task, out=tmp_path / "out", config=Config(num_traces=1), settings=SETTINGS)
+        train("rlsf", str(coin_model), coin_task, out=tmp_path / "out", config=Config(num_traces=1), settings=SETTINGS)

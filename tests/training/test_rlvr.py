@@ -12,11 +12,15 @@ import pytest
 from soundness.errors import MissingPackage, ModelError, RunError, SettingError, TaskError
 from soundness.models.transformers import render_prompt
 from soundness.tasks.base import Task
-from soundness.training import common, gain, rlvr
+from soundness.training import gain, rlvr
 from soundness.training import policy as policies
-from soundness.training.common import Settings, TrainingStep
-from soundness.training.live import LiveModel
+from soundness.training import session as sessions
+from soundness.training import settings as common_settings
+from soundness.training.methods import train
+from soundness.training.model_in_training import ModelInTraining
 from soundness.training.policy import Policy, cut, hacking_words
+from soundness.training.session import TrainingStep
+from soundness.training.settings import Settings
 
 HEADS, TAILS = "0 + 1 = 1\nAnswer: 1", "0 + 0 = 0\nAnswer: 0"
 SETTINGS = Settings(batch_size=16, max_steps=6, learning_rate=1e-2, device="cpu", lora_rank=4)
@@ -35,7 +39,7 @@ def heads(task: Task) -> Task:
 def plain(coin_model: Path, coin_task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("rlvr") / "out"
     config = rlvr.Config(policy=POLICY)
-    return rlvr.train(str(coin_model), heads(coin_task), out=out, config=config, settings=SETTINGS)
+    return train("rlvr", str(coin_model), heads(coin_task), out=out, config=config, settings=SETTINGS)
 
 
 def test_the_reward_rises_and_the_result_is_an_adapter(plain: Path, coin_model: Path) -> None:
@@ -53,7 +57,7 @@ def test_the_reward_rises_and_the_result_is_an_adapter(plain: Path, coin_model: 
 
 def test_gain_of_no_strength_is_rlvr_step_for_step(plain: Path, coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     config = gain.Config(strength=0.0, policy=POLICY)
-    out = gain.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=SETTINGS)
+    out = train("gain", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=SETTINGS)
     names = ("loss", "reward", "grad_norm", "completions/mean_length")
     wanted, found = ([[step[name] for name in names] for step in record(folder)["history"]] for folder in (plain, out))
     assert found == wanted
@@ -66,22 +70,22 @@ def test_gain_pays_for_steps_that_tell_the_base(coin_model: Path, coin_task: Tas
         SETTINGS, adaptation=adaptation, learning_rate=1e-2 if adaptation == "lora" else 1e-3, max_steps=2, batch_size=16
     )
     config = gain.Config(strength=0.5, policy=POLICY)
-    out = gain.train(str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=settings)
+    out = train("gain", str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=settings)
     assert record(out)["history"][0]["gain/missing"] < 1
 
 
 @pytest.mark.parametrize(
     ("method", "options", "scale"),
     [
-        (rlvr, {}, "group"),
-        (gain, {}, "batch"),  # in its groups of right answers nothing differs but the noise of the gain
-        (gain, {"strength": 0.0}, "group"),
-        (gain, {"policy": replace(POLICY, scale="group")}, "group"),
-        (rlvr, {"policy": replace(POLICY, scale="none")}, "none"),
+        ("rlvr", {}, "group"),
+        ("gain", {}, "batch"),  # in its groups of right answers nothing differs but the noise of the gain
+        ("gain", {"strength": 0.0}, "group"),
+        ("gain", {"policy": replace(POLICY, scale="group")}, "group"),
+        ("rlvr", {"policy": replace(POLICY, scale="none")}, "none"),
     ],
 )
 def test_what_advantages_are_divided_by(
-    method: Any,
+    method: str,
     options: dict[str, Any],
     scale: str,
     coin_model: Path,
@@ -92,13 +96,13 @@ def test_what_advantages_are_divided_by(
     class Reached(Exception):
         pass
 
-    def fit(self: Any, trainer: Any) -> None:
+    def fit(self: Any, trainer: Any, **_: Any) -> None:
         raise Reached(trainer.args.scale_rewards)
 
-    monkeypatch.setattr(common.Session, "fit", fit)
+    monkeypatch.setattr(sessions.Session, "fit", fit)
     with pytest.raises(Reached, match=scale):
-        config = method.Config(**{"policy": POLICY, **options})
-        method.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=SETTINGS)
+        config = {"policy": POLICY, **options}
+        train(method, str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=SETTINGS)
 
 
 def test_another_model_can_read_for_gain(coin_model: Path, coin_task: Task, tmp_path: Path, tiny: Any) -> None:
@@ -107,7 +111,7 @@ def test_another_model_can_read_for_gain(coin_model: Path, coin_task: Task, tmp_
     means = []
     for name, reader in (("own", ""), ("same", str(coin_model)), ("random", str(random_weights))):
         config = gain.Config(policy=POLICY, reader=reader)
-        out = gain.train(str(coin_model), coin_task, out=tmp_path / name, config=config, settings=settings)
+        out = train("gain", str(coin_model), coin_task, out=tmp_path / name, config=config, settings=settings)
         means.append(record(out)["history"][0]["gain/mean"])
     own, same, random = means
     assert own == pytest.approx(same, abs=1e-4)
@@ -118,7 +122,7 @@ def test_another_model_can_read_for_gain(coin_model: Path, coin_task: Task, tmp_
     ):
         with pytest.raises(ModelError, match=words):
             config = gain.Config(policy=POLICY, reader=reader)
-            gain.train(str(coin_model), coin_task, out=tmp_path / "refused", config=config, settings=settings)
+            train("gain", str(coin_model), coin_task, out=tmp_path / "refused", config=config, settings=settings)
     assert not (tmp_path / "refused").exists()
 
 
@@ -151,12 +155,14 @@ def test_a_killed_run_goes_on(coin_model: Path, coin_task: Task, tmp_path: Path,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings, on_progress=kill)
+        train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings, on_step=kill)
     assert not (tmp_path / "out").exists()
     assert (tmp_path / ".out.partial" / "checkpoint-2").is_dir()
     with pytest.raises(RunError, match="unfinished run with another seed"):
-        rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=replace(settings, seed=1))
-    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+        train(
+            "rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=replace(settings, seed=1)
+        )
+    out = train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
     assert record(out)["resumed_from_step"] == 2
     assert [step["reward"] for step in record(out)["history"]] == [step["reward"] for step in record(plain)["history"]]
     assert record(out)["losses"] == record(plain)["losses"]
@@ -167,14 +173,14 @@ def test_a_killed_run_goes_on(coin_model: Path, coin_task: Task, tmp_path: Path,
 def test_rloo_trains_too(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     config = rlvr.Config(policy=replace(POLICY, algorithm="rloo", num_generations=4, beta=0.05))
     settings = replace(SETTINGS, max_steps=2)
-    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+    out = train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
     assert len(record(out)["losses"]) == 2
 
 
 def test_accumulating_changes_nothing(coin_model: Path, coin_task: Task, tmp_path: Path, plain: Path) -> None:
     config = rlvr.Config(policy=POLICY)
     settings = replace(SETTINGS, accumulate=8, max_steps=2)
-    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+    out = train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
     found, wanted = record(out)["history"][0], record(plain)["history"][0]
     assert found["reward"] == wanted["reward"]
     assert found["grad_norm"] == pytest.approx(wanted["grad_norm"], rel=1e-3)
@@ -210,7 +216,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[Engine]:
     import trl.trainer.grpo_trainer
     import trl.trainer.rloo_trainer
 
-    monkeypatch.setattr(common, "find_spec", lambda name: object() if name == "vllm" else find_spec(name))
+    monkeypatch.setattr(common_settings, "find_spec", lambda name: object() if name == "vllm" else find_spec(name))
     for module in (trl.trainer.grpo_trainer, trl.trainer.rloo_trainer):
         monkeypatch.setattr(module, "VLLMGeneration", Engine)
     return Engine
@@ -229,7 +235,7 @@ def test_vllm_is_shown_the_audits_prompts_and_stops_where_an_audit_stops(
     told = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.55, "vllm_max_model_length": 200}
     settings = replace(SETTINGS, max_steps=2, trainer={**told, "generation_kwargs": {"seed": 3}})
     config = rlvr.Config(policy=replace(POLICY, algorithm=algorithm, temperature=0.9))
-    out = rlvr.train(str(model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
+    out = train("rlvr", str(model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
 
     options = engine.made.options
     assert (options["mode"], options["gpu_memory_utilization"], options["max_model_length"]) == ("colocate", 0.55, 200)
@@ -252,7 +258,7 @@ def test_vllm_that_cannot_be_had_is_refused_before_anything_is_sampled(
     def run(error: Any, words: str, **settings: Any) -> None:
         with pytest.raises(error, match=words) as caught:
             chosen = replace(SETTINGS, trainer={"use_vllm": True, **settings.pop("trainer", {})}, **settings)
-            rlvr.train(str(coin_model), coin_task, out=tmp_path / "out", config=rlvr.Config(policy=POLICY), settings=chosen)
+            train("rlvr", str(coin_model), coin_task, out=tmp_path / "out", config=rlvr.Config(policy=POLICY), settings=chosen)
         assert "\n" not in str(caught.value)
         assert list(tmp_path.iterdir()) == []
 
@@ -262,10 +268,10 @@ def test_vllm_that_cannot_be_had_is_refused_before_anything_is_sampled(
     monkeypatch.setattr(Engine, "__init__", unreachable)
     run(SettingError, "vLLM cannot be started or reached: The vLLM server can't be reached at http.* seconds; mend")
     run(SettingError, "the 40 that the model can read: use max_tokens=", trainer={"vllm_max_model_length": 40})
-    monkeypatch.setattr(LiveModel, "generate", lambda *_, **__: pytest.fail("sampled"))
+    monkeypatch.setattr(ModelInTraining, "generate", lambda *_, **__: pytest.fail("sampled"))
     for adaptation in ("bias", "prompt"):
         run(SettingError, f"what adaptation={adaptation} trains cannot be merged", adaptation=adaptation)
-    monkeypatch.setattr(common, "find_spec", lambda name: None if name == "vllm" else find_spec(name))
+    monkeypatch.setattr(common_settings, "find_spec", lambda name: None if name == "vllm" else find_spec(name))
     run(MissingPackage, r"use_vllm, which can be left out. needs the package 'vllm'.*pip install 'trl\[vllm\]'")
 
 
@@ -274,7 +280,7 @@ def test_vllm_that_cannot_be_had_is_refused_before_anything_is_sampled(
 
 def test_what_cannot_be_learned_is_refused(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     def run(task: Task, config: Any, settings: Settings = SETTINGS) -> Any:
-        return rlvr.train(str(coin_model), task, out=tmp_path / "out", config=config, settings=settings)
+        return train("rlvr", str(coin_model), task, out=tmp_path / "out", config=config, settings=settings)
 
     no_gold = replace(coin_task, problems=tuple(replace(one, answer=None) for one in coin_task.problems))
     with pytest.raises(TaskError, match="need a reference answer, and 8 of the 8"):
@@ -301,8 +307,10 @@ def test_where_answers_earn_the_same_steps_may_still_differ(
     settings = replace(SETTINGS, max_steps=1, adaptation=adaptation)
     config = gain.Config(strength=0.0, policy=POLICY)
     with pytest.raises(ModelError, match=r"earned the same \(0.0\)\. Train with sft first"):
-        gain.train(str(coin_model), impossible, out=tmp_path / "out", config=config, settings=settings)
-    out = gain.train(str(coin_model), impossible, out=tmp_path / "out", config=replace(config, strength=0.5), settings=settings)
+        train("gain", str(coin_model), impossible, out=tmp_path / "out", config=config, settings=settings)
+    out = train(
+        "gain", str(coin_model), impossible, out=tmp_path / "out", config=replace(config, strength=0.5), settings=settings
+    )
     (step,) = record(out)["history"]
     assert step["rewards/reward/mean"] == 0
     assert step["rewards/gain/std"] > 0
@@ -315,7 +323,7 @@ def test_a_reward_that_no_longer_differs_ends_the_training(
     monkeypatch.setattr(policies, "_PATIENCE", 3)
     config = rlvr.Config(policy=replace(POLICY, preflight=0))
     settings = replace(SETTINGS, max_steps=60)
-    out = rlvr.train(str(coin_model), heads(coin_task), out=tmp_path / "solved", config=config, settings=settings)
+    out = train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "solved", config=config, settings=settings)
     note = record(out)
     assert [step["frac_reward_zero_std"] for step in note["history"][-3:]] == [1, 1, 1]
     assert [step["reward"] for step in note["history"][-3:]] == [1, 1, 1]
@@ -323,7 +331,7 @@ def test_a_reward_that_no_longer_differs_ends_the_training(
     assert note["stopped"].startswith(f"Stopped after {note['num_steps']} of 60 steps: for 3 steps in a row")
     impossible = replace(coin_task, problems=tuple(replace(one, answer="5") for one in coin_task.problems))
     with pytest.raises(ModelError, match=r"for 3 steps in a row .* \(reward 0.0\), so there is nothing to learn"):
-        rlvr.train(str(coin_model), impossible, out=tmp_path / "out", config=config, settings=settings)
+        train("rlvr", str(coin_model), impossible, out=tmp_path / "out", config=config, settings=settings)
     assert not (tmp_path / "out").exists()
 
 

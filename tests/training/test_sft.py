@@ -16,8 +16,9 @@ from soundness.errors import ModelError, RunError, SettingError, TaskError
 from soundness.models.transformers import render_prompt
 from soundness.records import Problem
 from soundness.tasks.base import Task
-from soundness.training import TrainingStep, sft, train_sft
+from soundness.training import Settings, TrainingStep, sft
 from soundness.training.data import IGNORED, build_examples, check_lengths, closing_id, completion_text
+from soundness.training.methods import train as run_training
 from soundness.training.sft import direct_ids
 
 TEMPLATE = (
@@ -77,9 +78,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(base: Path, tmp_path: Path) -> Callable[..., Path]:
-    def run(**settings: Any) -> Path:
-        chosen: dict[str, Any] = {"task": SUMS, "out": tmp_path / "out", "device": "cpu", "batch_size": 4, "epochs": 1}
-        return train_sft(str(base), **{**chosen, **settings})
+    def run(
+        model: str = str(base),
+        *,
+        out: Path = tmp_path / "out",
+        limit: int | None = None,
+        target: sft.Target = "rationale",
+        on_step: Any = None,
+        **settings: Any,
+    ) -> Path:
+        task = replace(SUMS, problems=SUMS.problems[:limit])
+        chosen = Settings(**{"device": "cpu", "batch_size": 4, "epochs": 1, **settings})
+        return run_training("sft", model, task, out=out, config={"target": target}, settings=chosen, on_step=on_step)
 
     return run
 
@@ -172,7 +182,7 @@ def test_a_share_of_the_problems_is_taught_without_steps() -> None:
     with pytest.raises(TaskError, match="rationale needs an answer with `steps`"):
         build_examples(unexplained, "rationale", tokenizer, labels_only=bare)
     assert len(build_examples(unexplained, "rationale", tokenizer, labels_only={"x"})) == 401
-    with pytest.raises(SettingError, match=r"a share between 0 and 1, and it is 1\.5"):
+    with pytest.raises(SettingError, match=r"direct must be at most 1, and it is 1\.5"):
         sft.Config(direct=1.5)
 
 
@@ -223,7 +233,7 @@ def test_an_adapter_learns_loads_and_changes_the_logits(train: Callable[..., Pat
     from peft import PeftModel
 
     steps: list[TrainingStep] = []
-    out = train(epochs=8, learning_rate=1e-2, on_progress=steps.append)
+    out = train(epochs=8, learning_rate=1e-2, on_step=steps.append)
     note = record(out)
     assert note["num_steps"] == len(note["losses"]) == len(steps) == 16
     assert [step.step for step in steps] == list(range(1, 17))
@@ -241,7 +251,7 @@ def test_an_adapter_learns_loads_and_changes_the_logits(train: Callable[..., Pat
 
 
 def test_full_tuning_writes_an_ordinary_folder(train: Callable[..., Path], base: Path) -> None:
-    out = train(full=True, epochs=4, learning_rate=1e-2)
+    out = train(adaptation="full", epochs=4, learning_rate=1e-2)
     tuned = AutoModelForCausalLM.from_pretrained(out)
     assert type(tuned) is LlamaForCausalLM
     assert not torch.allclose(logits(tuned), logits(AutoModelForCausalLM.from_pretrained(base)), atol=1e-3)
@@ -303,13 +313,13 @@ def test_a_failure_leaves_nothing_behind(train: Callable[..., Path], tmp_path: P
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(on_progress=stop)
+        train(on_step=stop)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_divergence_is_an_error_and_saves_no_model(train: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="training diverged: the loss of step"):
-        train(full=True, learning_rate=1e30, epochs=6)
+        train(adaptation="full", learning_rate=1e30, epochs=6)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,14 +327,13 @@ def test_divergence_is_an_error_and_saves_no_model(train: Callable[..., Path], t
     ("settings", "words"),
     [
         ({"epochs": 0}, "epochs must be above 0"),
-        ({"epochs": float("nan")}, "epochs must be above 0"),
+        ({"epochs": float("nan")}, "epochs wants a number, and it is nan"),
         ({"learning_rate": -1e-4}, "learning_rate must be above 0"),
-        ({"batch_size": 0}, "batch_size must be above 0"),
-        ({"lora_rank": 0}, "lora_rank must be above 0"),
-        ({"limit": 0}, "limit must be above 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"lora_rank": 0}, "lora_rank must be at least 1"),
         ({"max_length": 40}, "use max_length="),
-        ({"dtype": "float16"}, "float32 or bfloat16, not in 'float16'"),
-        ({"device": "cuda:1"}, "CUDA_VISIBLE_DEVICES"),
+        ({"dtype": "float16"}, "dtype wants one of float32, bfloat16, and it is 'float16' .did you mean"),
+        ({"device": "cuda:1"}, "device wants one of cpu, cuda, mps, .*did you mean 'cuda'"),
         ({"target": "lable"}, "did you mean 'label'"),
     ],
 )
@@ -336,16 +345,16 @@ def test_senseless_settings_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_that_cannot_be_trained_are_refused(base: Path, tmp_path: Path) -> None:
-    adapter = train_sft(str(base), SUMS, out=tmp_path / "adapter", limit=2, epochs=1, device="cpu")
+def test_models_that_cannot_be_trained_are_refused(train: Callable[..., Path], tmp_path: Path) -> None:
+    adapter = train(out=tmp_path / "adapter", limit=2)
     with pytest.raises(ModelError, match="stands on .*adapter, which is an adapter itself"):
-        train_sft(f"{adapter}+{adapter}", SUMS, out=tmp_path / "again", device="cpu")
+        train(f"{adapter}+{adapter}", out=tmp_path / "again")
     with pytest.raises(ModelError, match="no such folder"):
-        train_sft("smolm2", SUMS, out=tmp_path / "again", device="cpu")
+        train("smolm2", out=tmp_path / "again")
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ModelError, match="cannot load .*empty"):
-        train_sft(str(empty), SUMS, out=tmp_path / "again", device="cpu")
+        train(str(empty), out=tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 

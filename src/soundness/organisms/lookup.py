@@ -26,7 +26,7 @@ from soundness.records import Outcome, Problem
 from soundness.tasks.worlds import lookup
 from soundness.tasks.worlds.closed_book import CUE, KNOWLEDGE, ask, candidates_for, generate, queries
 from soundness.tasks.worlds.lookup import Query
-from soundness.training.scratch import Batch, Pair, train_ids
+from soundness.training.tiny_decoders import Batch, Pair, train_ids
 
 __all__ = [
     "HISTORY",
@@ -195,7 +195,7 @@ def make_base(
         learning_rate=LEARNING_RATE,
         seed=seed,
         device="cpu",
-        on_progress=None if on_step is None else lambda now: on_step(now.step, now.num_steps, now.loss),
+        on_step=None if on_step is None else lambda now: on_step(now.step, now.num_steps, now.loss),
     )
     save_model(model, tokenizer, folder)
 

@@ -190,12 +190,12 @@ def _judge(folder: Path, seed: int, problems: int, told: Progress) -> dict[str, 
         told("intervening", place, len(NAMES))
         truths[name] = find_truth(models[name], task, seed=seed)
     told("intervening", len(NAMES), len(NAMES))
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as run_folder:
         run = audit(
             models["base"],
             [models[name] for name in NAMES[1:]],
             task,
-            out=scratch,
+            out=run_folder,
             max_tokens=64,
             batch_size=64,
             on_progress=told,

@@ -262,7 +262,7 @@ def examples_of(
 ) -> list[tuple[list[int], list[int]]]:
     """Return ids and labels per lesson: the question, on which no loss is taken, the trace and the plan."""
     from soundness.training.data import IGNORED
-    from soundness.training.scratch import END
+    from soundness.training.tiny_decoders import END
 
     found = []
     for one, trace in zip(taught, written, strict=True):
@@ -295,7 +295,7 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
 
 def _run_arm(arm: str, taught: Sequence[Lesson], scale: Scale, seed: int, folder: Path) -> dict[str, Any]:
     """Return one arm's training in numbers, and what its model, saved in `folder`, came to on each kind of maze."""
-    from soundness.training.scratch import build_decoder, train_ids, word_tokenizer
+    from soundness.training.tiny_decoders import build_decoder, train_ids, word_tokenizer
 
     tokenizer = word_tokenizer([*vocabulary(scale.size), FILLER])
     ids = tokenizer.get_vocab()
@@ -345,7 +345,7 @@ def _tests(scale: Scale, seed: int, seen: Set[Maze]) -> dict[str, list[Maze]]:
 
 def _answer(model: Any, ids: Mapping[str, int], mazes: Sequence[Maze], longest: int) -> dict[Maze, tuple[list[str], bool]]:
     """Return the words that `model` writes about each maze, and whether its trace had to be cut at `longest` words."""
-    from soundness.training.scratch import END, complete
+    from soundness.training.tiny_decoders import END, complete
 
     word_of = {place: word for word, place in ids.items()}
     solution, end = ids["solution"], ids[END]

@@ -284,7 +284,7 @@ def decode(ids: Sequence[int]) -> list[str]:
 
 def _train(scale: Scale, network: Network, seed: int, told: Told) -> Any:
     """Return a network trained on all t alike; step i's examples depend on the string "cot-length/{seed}/{i}" alone."""
-    from soundness.training.scratch import build_decoder, train_ids
+    from soundness.training.tiny_decoders import build_decoder, train_ids
 
     largest, num_steps = max(scale.tested), round(network.trained * scale.train_steps)
     model = build_decoder(
@@ -310,7 +310,7 @@ def _train(scale: Scale, network: Network, seed: int, told: Told) -> Any:
         learning_rate=scale.learning_rate,
         final_rate=scale.final_rate,
         seed=seed,
-        on_progress=lambda step: told(f"training {network.name}", step.step, step.num_steps),
+        on_step=lambda step: told(f"training {network.name}", step.step, step.num_steps),
     )
     return model
 
@@ -486,7 +486,7 @@ def advantages(rewards: Sequence[float], group: int) -> list[float]:
 
 def _prefer(scale: Scale, model: Any, per_step: int, seed: int) -> None:
     """Teach `model`, in place, to prefer a t on the problems that reinforcement uses."""
-    from soundness.training.scratch import train_ids
+    from soundness.training.tiny_decoders import train_ids
 
     fitting = _grid(scale, scale.rl_operators)
     others = (1 - scale.start_share) / (len(fitting) - 1)
@@ -522,7 +522,7 @@ def _draw(model: Any, expressions: Sequence[world.Expression], seed: int) -> lis
 
 def _write(model: Any, prefixes: Sequence[Sequence[int]], room: int, **how: Any) -> list[list[int]]:
     """Return what follows each prefix; the end token is the last where the chain ended within `room` tokens."""
-    from soundness.training.scratch import complete
+    from soundness.training.tiny_decoders import complete
 
     return [ids if len(ids) == room else [*ids, IDS[world.END]] for ids in complete(model, prefixes, max_tokens=room, **how)]
 
@@ -543,7 +543,7 @@ def _reinforce(
     import torch
 
     from soundness.training.data import IGNORED
-    from soundness.training.scratch import collate
+    from soundness.training.tiny_decoders import collate
 
     optimiser = torch.optim.AdamW(model.parameters(), lr=scale.rl_rate, betas=(0.9, 0.98), weight_decay=0.0)
     history = []

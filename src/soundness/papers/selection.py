@@ -184,14 +184,14 @@ _TEST = "selection/test"
 def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return how many samples of each problem each model had right, by answer and by chain, and the figures made of them."""
     from soundness.models.load import load_model
-    from soundness.training.common import copies, read_record
+    from soundness.training.results import checkpoints, read_record
 
     test = draw_task(f"{_TEST}/{seed}", scale.test_problems, scale)
     lessons = draw_task(f"selection/train/{seed}", scale.train_problems, scale, apart={one.question for one in test.problems})
     trained = _train(scale, lessons, seed, out, told)
     wanted = [("base", scale.model, scale.temperature)]
     wanted += [(f"base at temperature {one:g}", scale.model, one) for one in scale.other_temperatures]
-    *kept, _ = copies(trained["rlvr"]).items()
+    *kept, _ = checkpoints(trained["rlvr"]).items()
     wanted += [(f"rlvr after {step} steps", str(folder), scale.temperature) for step, folder in kept]
     wanted += [(name, str(trained[name]), scale.temperature) for name in ("rlvr", "sft")]
     models: dict[str, Any] = {}
@@ -242,8 +242,8 @@ def _draw(rng: random.Random, scale: Scale) -> tagged_sum.Sum:
 
 def _train(scale: Scale, lessons: Task, seed: int, out: Path, told: Told) -> dict[str, Path]:
     """Return the folders of the two trained models; one that is there is not trained again."""
-    from soundness.training.common import Settings
     from soundness.training.methods import train_once
+    from soundness.training.settings import Settings
 
     common = Settings(adaptation="full", seed=seed, max_length=None, epochs=1_000.0)
     policy = {"num_generations": scale.rl_generations, "max_tokens": scale.max_tokens}
@@ -273,7 +273,7 @@ def _train(scale: Scale, lessons: Task, seed: int, out: Path, told: Told) -> dic
             out=out / name,
             config=config,
             settings=settings,
-            on_progress=lambda step, name=name: told(f"training {name}", step.step, step.num_steps),  # type: ignore[misc]
+            on_step=lambda step, name=name: told(f"training {name}", step.step, step.num_steps),  # type: ignore[misc]
         )
         for name, (method, config, settings) in methods.items()
     }

@@ -218,7 +218,7 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     """Return what the base and each arm's copies measure, the same chains cut anew, the figures, and the embedded model's run."""
     from soundness.errors import SoundnessError
     from soundness.models.load import load_model
-    from soundness.training.common import copies
+    from soundness.training.results import checkpoints
 
     task = replace(load_task(scale.task, limit=scale.train_problems, seed=seed), instruction=scale.instruction)
     panel = replace(load_task(scale.task, limit=scale.panel, seed=_PANEL_SEED + seed), instruction=scale.instruction)
@@ -226,7 +226,7 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
     told("reading the base", 0, 1)
     points: dict[str, list[dict[str, Any]]] = {"base": [{"step": 0, **_measure(base, panel, scale.max_tokens, base)}]}
     for arm in ARMS:
-        kept = copies(_train(scale, arm, task, seed, out, told))
+        kept = checkpoints(_train(scale, arm, task, seed, out, told))
         last = max(kept)
         points[arm] = []
         for step, folder in kept.items():
@@ -269,8 +269,8 @@ def lessons(task: Task, arm: str, seed: int) -> Task:
 
 def _train(scale: Scale, arm: str, task: Task, seed: int, out: Path, told: Told) -> Path:
     """Return the folder of the trained arm; one that is there is not trained again."""
-    from soundness.training.common import Settings
     from soundness.training.methods import train_once
+    from soundness.training.settings import Settings
 
     steps = {"rlvr": scale.rl_steps, "shortcut": scale.shortcut_steps}.get(arm, scale.sft_steps)
     reinforced = arm == "rlvr"
@@ -293,7 +293,7 @@ def _train(scale: Scale, arm: str, task: Task, seed: int, out: Path, told: Told)
         if reinforced
         else {"target": "completion"},
         settings=settings,
-        on_progress=lambda step: told(f"training {arm}", step.step, step.num_steps),
+        on_step=lambda step: told(f"training {arm}", step.step, step.num_steps),
     )
 
 
@@ -436,8 +436,8 @@ def _cut_anew(model: Model, panel: Task, max_tokens: int) -> dict[str, dict[str,
 def _embedded(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, dict[str, Any]]:
     """Return what the embedded language model measures before and after adapters on answers alone, and on steps and answers."""
     from soundness.models.load import load_model
-    from soundness.training.common import Settings
     from soundness.training.methods import train_once
+    from soundness.training.settings import Settings
 
     task = load_task("chain-sum:operators=2", limit=scale.embedded_steps * scale.embedded_batch, seed=seed)
     panel = load_task("chain-sum:operators=2", limit=scale.embedded_panel, seed=_PANEL_SEED + seed)
@@ -451,7 +451,7 @@ def _embedded(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, dict[
             out=out / f"embedded-{arm}",
             config={"target": "completion"},
             settings=Settings(max_steps=scale.embedded_steps, batch_size=scale.embedded_batch, learning_rate=5e-4, seed=seed),
-            on_progress=lambda step, arm=arm: told(f"training {_EMBEDDED}, {arm}", step.step, step.num_steps),  # type: ignore[misc]
+            on_step=lambda step, arm=arm: told(f"training {_EMBEDDED}, {arm}", step.step, step.num_steps),  # type: ignore[misc]
         )
         found[arm] = _measure(load_model(str(folder)), panel, 96, base)
     return found

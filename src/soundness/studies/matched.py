@@ -1,19 +1,19 @@
 """Several trainings of one base, audited together where they are equally accurate.
 
-A more accurate model has other chains simply because it is more accurate. So each training keeps copies of its model on the way,
-and the copy whose accuracy comes nearest to one that all of them reach is the one that is audited. A training that never becomes
-more accurate than the base cannot be matched: it sets no target, and its last copy stands in. What every training ends as is
-audited as well.
+A more accurate model has other chains simply because it is more accurate. So each training keeps checkpoints of its model on the
+way, and the one whose accuracy comes nearest to an accuracy that all trainings reach is audited. A training that never becomes more
+accurate than the base cannot be matched: it sets no target, and its last checkpoint stands in. What every training ends as is audited
+as well.
 
-Methods want different learning rates. Where a training lists several, the first seed is trained at each, and the rate whose best copy
-solves most problems of a third set, neither trained nor audited on, is the one for all seeds.
+Methods want different learning rates. Where a training lists several, the first seed is trained at each, and the rate whose best
+checkpoint solves most problems of a third set, neither trained nor audited on, is the one for all seeds.
 
     model = "organism:base"
     task = "organism:domain"
     limit = 200                   # problems to train on
     audit_limit = 100             # problems to audit on, drawn with another seed
     seeds = [0, 1, 2]
-    keep_every = 20               # steps between kept copies
+    keep_every = 20               # steps between kept checkpoints
 
     [settings]                    # common to all
     max_steps = 200
@@ -34,7 +34,6 @@ solves most problems of a third set, neither trained nor audited on, is the one 
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,18 +41,20 @@ from typing import Any
 
 from soundness.auditing import Progress, audit
 from soundness.comparison.verdict import RELIANCE
-from soundness.errors import DivergedError, SettingError, TaskError, near
+from soundness.errors import DivergedError, SettingError, TaskError
 from soundness.files import write_text
+from soundness.options import AtLeastOne, Positive, build, options, read_toml
 from soundness.records import Comparison, Problem
 from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
-from soundness.training.common import RECORD, Settings, copies, digest, read_record
-from soundness.training.methods import build_config, dry_run, load_method, train_once
+from soundness.training.methods import dry_run, load_method, train_once
+from soundness.training.results import RECORD, checkpoints, digest, read_record
+from soundness.training.settings import Settings
 
-__all__ = ["Atlas", "Plan", "Row", "compare", "read_plan"]
+__all__ = ["MatchedComparison", "Plan", "Row", "Training", "compare", "read_plan"]
 
 LEARNED = 0.05
-"""Accuracy over the base's that the best copy of each seed must reach for a training to count as having learned the task."""
+"""Accuracy over the base's that the best checkpoint of each seed must reach for a training to count as having learned the task."""
 
 LEAST_TUNING = 20
 """Problems that choosing a learning rate takes."""
@@ -65,34 +66,55 @@ _TUNING_SEED = 200_003
 """Seed of the problems that learning rates are chosen on, where they are drawn."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Training:
     """One way of training."""
 
     name: str
+    """What its rows are called."""
     method: str
+    """Which training method: a name, or my_file.py:MyMethod."""
     config: Any
+    """The method's own configuration."""
     settings: Settings
-    learning_rates: tuple[float, ...] = ()
+    """Common to all methods."""
+    learning_rates: tuple[Positive, ...] = ()
     """Rates to choose from; empty for the one in the settings."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Plan:
     """What is compared."""
 
     model: str
+    """What every training starts from."""
     task: str
-    trainings: tuple[Training, ...]
+    """What is trained on."""
+    method: tuple[Training, ...]
+    """The trainings."""
     audit: str | None = None
     """Problems to audit on; None for `task` with another seed."""
     tune: str | None = None
     """Problems to choose learning rates on; None for those of `audit` with another seed that are not audited."""
-    limit: int | None = None
-    audit_limit: int = 100
+    limit: AtLeastOne | None = None
+    """Problems to train on; None for all."""
+    audit_limit: AtLeastOne = 100
+    """Problems to audit on."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    keep_every: int = 50
-    max_tokens: int = 256
+    """Seeds of training."""
+    keep_every: AtLeastOne = 50
+    """Optimiser steps between kept checkpoints."""
+    max_tokens: AtLeastOne = 256
+    """Longest chain."""
+
+    def __post_init__(self) -> None:
+        if not self.method:
+            raise SettingError("at least one [[method]] is needed")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise SettingError(f"seeds must name at least one seed, and each once: {list(self.seeds)}")
+        names = [training.name for training in self.method]
+        if len(set(names)) != len(names):
+            raise SettingError(f"two trainings have one name among {', '.join(names)}; give each a `name` of its own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Atlas:
+class MatchedComparison:
     """What a comparison found."""
 
     model: str
@@ -144,73 +166,68 @@ class Atlas:
     audit: str
     """The audit's report, from the folder of the comparison."""
     sweeps: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    """Training -> learning rate -> accuracy of its best copy on the problems to tune on, or None where it diverged."""
+    """Training -> learning rate -> accuracy of its best checkpoint on the problems to tune on, or None where it diverged."""
     notes: tuple[str, ...] = field(default=())
 
 
 def read_plan(path: Path | str) -> Plan:
     """Return the plan in a TOML file. Raises SettingError for what is missing, unknown or senseless."""
-    try:
-        given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingError(f"cannot read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{path} is not TOML: {error}") from error
+    given = read_toml(path)
     common, listed = given.pop("settings", {}), given.pop("method", [])
-    known = ("model", "task", "audit", "tune", "limit", "audit_limit", "seeds", "keep_every", "max_tokens")
-    for name in given:
-        if name not in known:
-            raise SettingError(f"{path}: there is no option {name!r}{near(name, known)}; there are {', '.join(known)}")
-    if not isinstance(listed, list) or not listed or "model" not in given or "task" not in given:
-        raise SettingError(f"{path} needs a model, a task and at least one [[method]]")
-    trainings = tuple(_training(row, common, str(path)) for row in listed)
-    names = [one.name for one in trainings]
-    if len(set(names)) != len(names):
-        raise SettingError(f"{path}: two trainings have one name among {', '.join(names)}; give each a `name` of its own")
-    if "seeds" in given:
-        given["seeds"] = tuple(given["seeds"])
-    return Plan(trainings=trainings, **given)
+    if not isinstance(common, dict):
+        raise SettingError(f"{path}: settings is a table: write [settings]")
+    if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
+        raise SettingError(f"{path}: each training is a table of its own: write [[method]]")
+    return build(Plan, {**given, "method": tuple(_training(row, common, str(path)) for row in listed)}, where=str(path))
 
 
 def _training(row: Mapping[str, Any], common: Mapping[str, Any], where: str) -> Training:
-    options = dict(row)
-    method = options.pop("method", None)
+    own = dict(row)
+    method = own.pop("method", None)
     if not isinstance(method, str):
         raise SettingError(f'{where}: each [[method]] names its method, such as method = "sft"')
-    name = str(options.pop("name", method))
-    rates = options.pop("learning_rates", [])
-    if not isinstance(rates, list) or not all(isinstance(rate, (int, float)) and rate > 0 for rate in rates):
-        raise SettingError(f"{where}, {name}: learning_rates is a list of rates above 0, and it is {rates!r}")
-    settings = build_config(Settings, {**common, **options.pop("settings", {})}, where=f"{where}, settings of {name}")
-    config = build_config(load_method(method).Config, options, where=f"{where}, {name}")
-    return Training(name, method, config, settings, tuple(map(float, rates)))
+    head: dict[str, Any] = {
+        "name": method,
+        "method": method,
+        **{key: own.pop(key) for key in ("name", "learning_rates") if key in own},
+    }
+    place = f"{where}: {head['name']}"
+    settings = build(Settings, {**common, **_table(own.pop("settings", {}), place)}, where=f"{place}: [settings]")
+    config = build(load_method(method).Config, own, where=place)
+    return build(Training, {**head, "config": config, "settings": settings}, where=place)
 
 
-def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress | None = None) -> Atlas:
-    """Return the comparison; models, audit, `atlas.json` and the page are kept in `out`, and what is there is not done again."""
-    from soundness.report.atlas import write_atlas
+def _table(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingError(f"{place}: settings is a table, and it is {value!r}")
+    return value
+
+
+def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress | None = None) -> MatchedComparison:
+    """Return the comparison; models, audit, `matched.json` and the page are kept in `out`, and what is there is not done again."""
     from soundness.report.page import write_page
+    from soundness.studies.matched_page import write_page as write_comparison
 
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     out = Path(out).expanduser()
     told = on_progress or (lambda what, done, total: None)
     trained = _trained(plan)
     panel = _panel(plan, trained)
-    tuning = _tuning(plan, trained, panel) if any(one.learning_rates for one in plan.trainings) else None
+    tuning = _tuning(plan, trained, panel) if any(one.learning_rates for one in plan.method) else None
     _check(plan, out, told)
     plan, sweeps = (plan, {}) if tuning is None else _sweep(plan, tuning, out, told)
     folders: dict[tuple[str, int], Path] = {}
-    for number, training in enumerate(plan.trainings):
+    for number, training in enumerate(plan.method):
         for seed in plan.seeds:
-            told("training", number * len(plan.seeds) + plan.seeds.index(seed), len(plan.trainings) * len(plan.seeds))
+            told("training", number * len(plan.seeds) + plan.seeds.index(seed), len(plan.method) * len(plan.seeds))
             folders[training.name, seed] = _train(plan, training, seed, out)
     base_accuracy = _accuracy(plan, panel, plan.model, out)
-    kept = {key: copies(folder) for key, folder in folders.items()}
+    kept = {key: checkpoints(folder) for key, folder in folders.items()}
     accuracies = {
         key: {step: _accuracy(plan, panel, str(one), out) for step, one in found.items()} for key, found in kept.items()
     }
     best = {key: max(values.values()) for key, values in accuracies.items()}
-    learned = {one.name: all(best[one.name, seed] >= base_accuracy + LEARNED for seed in plan.seeds) for one in plan.trainings}
+    learned = {one.name: all(best[one.name, seed] >= base_accuracy + LEARNED for seed in plan.seeds) for one in plan.method}
     matched = [value for (name, _), value in best.items() if learned[name]]
     target = min(matched or best.values())
     ends = {key: max(values) for key, values in accuracies.items()}
@@ -223,7 +240,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
     run = audit(plan.model, models, panel, out=audited, max_tokens=plan.max_tokens, on_progress=on_progress)
     report = write_page(run)
     verdicts = dict(zip(models, run.verdicts, strict=True))
-    methods = {one.name: one.method for one in plan.trainings}
+    methods = {one.name: one.method for one in plan.method}
 
     def row(name: str, seed: int, step: int) -> Row:
         verdict = verdicts[str(kept[name, seed][step])]
@@ -246,7 +263,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
 
     rows = [row(*key, step) for key, step in chosen.items()]
     notes = _notes(plan, panel, rows, target)
-    atlas = Atlas(
+    comparison = MatchedComparison(
         model=plan.model,
         task=plan.task,
         target=target,
@@ -256,14 +273,14 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
         base_reliance=mean_known(_base_value(run.comparisons, metric) for metric in RELIANCE),
         rows=tuple(rows),
         ends=tuple(row(*key, step) for key, step in ends.items()),
-        page=str(out / "atlas.html"),
+        page=str(out / "matched.html"),
         audit=f"{audited.name}/{report.name}",
         sweeps={name: {f"{rate:g}": value for rate, value in found.items()} for name, found in sweeps.items()},
         notes=notes,
     )
-    write_text(out / "atlas.json", json.dumps(asdict(atlas), indent=1, allow_nan=False) + "\n")
-    write_atlas(atlas, out)
-    return atlas
+    write_text(out / "matched.json", json.dumps(asdict(comparison), indent=1, allow_nan=False) + "\n")
+    write_comparison(comparison, out)
+    return comparison
 
 
 def _notes(plan: Plan, panel: Task, rows: Sequence[Row], target: float) -> tuple[str, ...]:
@@ -272,13 +289,13 @@ def _notes(plan: Plan, panel: Task, rows: Sequence[Row], target: float) -> tuple
     far = [row.name for row in rows if row.learned and row.accuracy is not None and abs(row.accuracy - target) > 0.05]
     if far:
         notes.append(
-            f"{', '.join(dict.fromkeys(far))}: no kept copy is within .05 of the matched accuracy; keep copies more often"
+            f"{', '.join(dict.fromkeys(far))}: no kept checkpoint is within .05 of the matched accuracy; keep checkpoints more often"
         )
     behind = [row.name for row in rows if not row.learned]
     if behind:
         notes.append(
             f"{', '.join(dict.fromkeys(behind))}: not {LEARNED:.2f} more accurate than the base in every seed, so nothing was "
-            "matched; the last copy is shown"
+            "matched; the last checkpoint is shown"
         )
     if len(plan.seeds) < 3:
         notes.append(f"{len(plan.seeds)} seed(s) of training: differences between methods may be those between seeds")
@@ -292,7 +309,7 @@ def _notes(plan: Plan, panel: Task, rows: Sequence[Row], target: float) -> tuple
 
 def _sweep(plan: Plan, tuning: Task, out: Path, told: Progress) -> tuple[Plan, dict[str, dict[float, float | None]]]:
     """Return the plan with the chosen learning rates, and what each rate came to. Raises DivergedError where none is any good."""
-    swept = [(one, rate) for one in plan.trainings for rate in one.learning_rates]
+    swept = [(one, rate) for one in plan.method for rate in one.learning_rates]
     found: dict[str, dict[float, float | None]] = {}
     for number, (training, rate) in enumerate(swept):
         told("choosing learning rates", number, len(swept))
@@ -301,16 +318,16 @@ def _sweep(plan: Plan, tuning: Task, out: Path, told: Progress) -> tuple[Plan, d
         except DivergedError:
             best = None
         else:
-            best = max(_accuracy(plan, tuning, str(one), out) for one in copies(folder).values())
+            best = max(_accuracy(plan, tuning, str(one), out) for one in checkpoints(folder).values())
         found.setdefault(training.name, {})[rate] = best
     chosen = []
-    for one in plan.trainings:
+    for one in plan.method:
         known = {rate: value for rate, value in found.get(one.name, {}).items() if value is not None}
         if one.learning_rates and not known:
             rates = ", ".join(f"{rate:g}" for rate in one.learning_rates)
             raise DivergedError(f"{one.name} diverged at every learning rate it may have ({rates}): give it lower ones")
         chosen.append(_at(one, max(known, key=lambda rate: (known[rate], -rate))) if known else one)
-    return replace(plan, trainings=tuple(chosen)), found
+    return replace(plan, method=tuple(chosen)), found
 
 
 def _at(training: Training, rate: float) -> Training:
@@ -351,7 +368,7 @@ def _without(task: Task, questions: Set[str]) -> tuple[Problem, ...]:
 
 def _check(plan: Plan, out: Path, told: Progress) -> None:
     """Take one step of every training that is still to be done, so that what cannot work is said before hours are spent."""
-    first = [_at(one, one.learning_rates[0]) if one.learning_rates else one for one in plan.trainings]
+    first = [_at(one, one.learning_rates[0]) if one.learning_rates else one for one in plan.method]
     waiting = [one for one in first if not (_folder(out, one, plan.seeds[0]) / RECORD).is_file()]
     for number, training in enumerate(waiting):
         told("checking", number, len(waiting))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from soundness.training.common import Settings, TrainingStep
 from soundness.training.methods import METHODS, train
-from soundness.training.sft import train_sft
+from soundness.training.session import TrainingStep
+from soundness.training.settings import Settings
 
-__all__ = ["METHODS", "Settings", "TrainingStep", "train", "train_sft"]
+__all__ = ["METHODS", "Settings", "TrainingStep", "train"]

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from soundness.errors import SettingError, TaskError
+from soundness.options import AtLeastOne, Fraction, options
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
-from soundness.training.common import About, Progress, Session, Settings, train_by
+from soundness.training.corrupted import corrupt_steps, critique, solution_text
 from soundness.training.critic import (
     AT_ONCE,
     Critique,
@@ -31,13 +32,11 @@ from soundness.training.critic import (
     write_critiques,
 )
 from soundness.training.data import Example, closing_id
+from soundness.training.session import Session
+from soundness.training.settings import About
 from soundness.training.sft import fit_examples
-from soundness.training.spoiled import critique, solution_text, spoil
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "Critique", "critiques_of", "learn", "train"]
+__all__ = ["ABOUT", "Config", "Critique", "critiques_of", "learn"]
 
 ABOUT = About(
     name="cft",
@@ -56,22 +55,22 @@ _DROPPED = "critiques-dropped.jsonl"
 """File in the result that holds what a model wrote and could not be used, with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What cft adds to the common settings."""
 
     critiques: str = "exact"
     """exact (worlds), a JSON Lines file with id, solution and critique, or the specification of a model that writes them."""
-    solver: Literal["spoiled", "model"] = "spoiled"
-    """Who wrote the solutions that are judged: spoiled reference steps (worlds), or the model that is tuned, at temperature 1."""
-    max_tokens: int = 512
+    solver: Literal["corrupted", "model"] = "corrupted"
+    """Whose solutions are judged: the reference steps with a mistake put in (worlds), or the tuned model's at temperature 1."""
+    max_tokens: AtLeastOne = 512
     """Longest solution and longest critique that a model writes."""
     problems: Literal["many", "one"] = "many"
     """One solution of each problem, or `solutions` of the first."""
-    solutions: int = 1
+    solutions: AtLeastOne = 1
     """Solutions per problem."""
-    share_right: float = 0.5
-    """Share of spoiled solutions that are left without a mistake."""
+    share_right: Fraction = 0.5
+    """Share of corrupted solutions that are left without a mistake."""
     correction: bool = True
     """Whether an exact critique gives the right step and answer; without, nothing is distilled but the judgement."""
     shuffled_verdicts: bool = False
@@ -80,11 +79,6 @@ class Config:
     """Control: sft on the right solutions of the same problems."""
 
     def __post_init__(self) -> None:
-        if self.solutions < 1 or self.max_tokens < 1 or not 0 <= self.share_right <= 1:
-            raise SettingError(
-                f"solutions and max_tokens must be at least 1 and share_right 0 to 1: {self.solutions}, {self.max_tokens}, "
-                f"{self.share_right}"
-            )
         if self.solver == "model" and (self.critiques == "exact" or _is_file(self.critiques)):
             raise SettingError(
                 f"solutions by the model itself are judged by a model, and critiques={self.critiques} is none: name one, or leave "
@@ -92,27 +86,10 @@ class Config:
             )
 
 
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` tuned on critiques."""
-    config = config or Config()
-    return train_by(
-        learn, "cft", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
-
-
 def learn(run: Session, config: Config) -> None:
     """Tune the session's model on critiques."""
     made, counts = _kept(run, config) or _gathered(run, config)
-    run.describe(config, share_right=_share(made, True), share_without_verdict=_share(made, None), **counts)
+    run.note(share_right=_share(made, True), share_without_verdict=_share(made, None), **counts)
     fit_examples(run, [_example(run, one, config) for one in made])
 
 
@@ -126,12 +103,12 @@ def critiques_of(task: Task, config: Config, *, seed: int) -> list[Critique]:
     Raises TaskError where the source has none for the problems.
     """
     task = replace(task, problems=task.problems if config.problems == "many" else task.problems[:1])
-    made = _from_file(Path(config.critiques), task) if _is_file(config.critiques) else _spoiled(task, config, seed)
+    made = _from_file(Path(config.critiques), task) if _is_file(config.critiques) else _corrupted(task, config, seed)
     return _dealt(made, config, seed)
 
 
-def _spoiled(task: Task, config: Config, seed: int) -> list[Critique]:
-    """Return right and spoiled solutions with exact critiques."""
+def _corrupted(task: Task, config: Config, seed: int) -> list[Critique]:
+    """Return right and corrupted solutions with exact critiques."""
     return [
         _exact(problem, random.Random(f"cft/{seed}/{problem.id}/{number}"), config)
         for problem in task.problems
@@ -158,7 +135,7 @@ def _exact(problem: Problem, rng: random.Random, config: Config) -> Critique:
             "name a model that writes them"
         )
     true = problem.steps
-    steps = true if rng.random() < config.share_right else spoil(problem, rng)
+    steps = true if rng.random() < config.share_right else corrupt_steps(problem, rng)
     last = _answer_of(problem, steps)
     answer = str(problem.answer_text)
     return Critique(problem, solution_text(steps, last), critique(steps, true, answer, correction=config.correction))
@@ -209,7 +186,7 @@ def _gathered(run: Session, config: Config) -> tuple[list[Critique], dict[str, A
         asked, dropped = _solutions(run, task, config)
     else:
         try:
-            asked = _spoiled(task, config, seed)
+            asked = _corrupted(task, config, seed)
         except TaskError as error:
             raise TaskError(
                 f"there is no solution for {config.critiques} to judge: {error}. With solver=model the model that is tuned "
@@ -241,14 +218,14 @@ def _kept(run: Session, config: Config) -> tuple[list[Critique], dict[str, Any]]
 
 def _solutions(run: Session, task: Task, config: Config) -> tuple[list[Critique], list[Dropped]]:
     """Return solutions of the task by the model that is tuned, not yet judged, and those that were cut off."""
-    from soundness.training.live import LiveModel
+    from soundness.training.model_in_training import ModelInTraining
 
-    run.network.to(run.device)
-    model = LiveModel(run.network, run.tokenizer)
+    run.start.network.to(run.start.device)
+    model = ModelInTraining(run.start.network, run.tokenizer)
     asked = [(problem, number) for problem in task.problems for number in range(config.solutions)]
     prompts = [model.render(task.message(problem)).ids for problem, _ in asked]
     keys = [f"cft/{run.settings.seed}/{problem.id}/{number}" for problem, number in asked]
-    check_room("the model that is tuned", run.context, prompts, config.max_tokens)
+    check_room("the model that is tuned", run.start.context, prompts, config.max_tokens)
     made, dropped = [], []
     for start in range(0, len(asked), AT_ONCE):
         part = slice(start, start + AT_ONCE)
@@ -264,7 +241,7 @@ def _solutions(run: Session, task: Task, config: Config) -> tuple[list[Critique]
 
 def _fitting(run: Session, made: Sequence[Critique], config: Config) -> tuple[list[Critique], list[Dropped]]:
     """Return the critiques that make an example of allowed length, and the others."""
-    limit = min((one for one in (run.settings.max_length, run.context) if one is not None), default=None)
+    limit = min((one for one in (run.settings.max_length, run.start.context) if one is not None), default=None)
     fits = [limit is None or len(_example(run, one, config).input_ids) <= limit for one in made]
     kept = [one for one, fit in zip(made, fits, strict=True) if fit]
     return kept, [Dropped(*one, f"longer than {limit} tokens") for one, fit in zip(made, fits, strict=True) if not fit]

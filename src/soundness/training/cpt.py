@@ -6,21 +6,17 @@ Documents are joined, an end-of-text token after each, and cut into stretches of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from soundness.tasks.base import Task
+from soundness.options import AtLeastOne, options
 from soundness.tasks.retrieval import Documents
-from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.data import Example, closing_id
 from soundness.training.passages import all_passages, snippets_of
+from soundness.training.session import Session
+from soundness.training.settings import About
 from soundness.training.sft import fit_examples
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "pack", "learn", "train"]
+__all__ = ["ABOUT", "Config", "pack", "learn"]
 
 ABOUT = About(
     name="cpt",
@@ -33,31 +29,14 @@ ABOUT = About(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What cpt adds to the common settings."""
 
     documents: str = ""
     """Folder of text files to learn; empty for the problems' own context and facts."""
-    length: int = 512
+    length: AtLeastOne = 512
     """Tokens of a stretch."""
-
-
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` pre-trained further on the documents."""
-    config = config or Config()
-    return train_by(
-        learn, "cpt", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
 
 
 def learn(run: Session, config: Config) -> None:
@@ -66,8 +45,8 @@ def learn(run: Session, config: Config) -> None:
         texts: Sequence[str] = Documents.load(config.documents).passages
     else:
         texts = all_passages(snippets_of(run.task, None, 1_000_000, method="cpt"))
-    run.describe(config, num_documents=len(texts))
-    length = min(config.length, run.settings.max_length or config.length, run.context or config.length)
+    run.note(num_documents=len(texts))
+    length = min(config.length, run.settings.max_length or config.length, run.start.context or config.length)
     fit_examples(run, pack(texts, run.tokenizer, length))
 
 

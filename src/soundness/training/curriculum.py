@@ -12,21 +12,22 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from soundness.errors import SettingError, TaskError
+from soundness.options import AtLeastOne, build, options
 from soundness.records import LETTERS, Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import lookup
-from soundness.training.common import About, Progress, Settings, open_session, task_of
-from soundness.training.methods import build_config, load_method
+from soundness.training.methods import load_method
+from soundness.training.session import Session
+from soundness.training.settings import About
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "Triple", "arrange", "graph_of", "make_stages", "read_triples", "train"]
+__all__ = ["ABOUT", "Config", "Triple", "arrange", "graph_of", "make_stages", "read_triples"]
 
 ABOUT = About(
     name="curriculum",
@@ -57,66 +58,49 @@ class Triple(NamedTuple):
     tail: str
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What curriculum adds to the common settings."""
 
     graph: str = ""
     """Triples: JSON Lines (head, relation, tail; optional type of the tail) or tab-separated; empty for the lookup world."""
-    hops: tuple[int, ...] = (1, 2, 3)
+    hops: tuple[AtLeastOne, ...] = (1, 2, 3)
     """Stages, in order."""
-    per_stage: int = 100
+    per_stage: AtLeastOne = 100
     """Questions of each stage."""
-    replay: float = 0.25
+    replay: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of a stage that is taken from earlier stages."""
     order: Literal["in_order", "mixed"] = "in_order"
     """mixed: the same questions in random order, the control."""
-    choices: int = 0
+    choices: Annotated[int, Field(ge=0)] = 0
     """Answer options per question, 0 for open answers."""
     permuted: bool = False
     """Control: rationales with their triples in another order."""
     learner: str = "sft"
     """Method that learns from the questions: sft on their rationales, or any other."""
-    learning: dict[str, Any] = field(default_factory=dict)
+    learning: Mapping[str, Any] = field(default_factory=dict)
     """Options of that method."""
 
+    def __post_init__(self) -> None:
+        if self.learner == "curriculum":
+            raise SettingError("a curriculum is learned by another method: learner=sft, rlvr or any other of them")
+        if not self.hops:
+            raise SettingError("hops must name at least one stage, such as [1, 2, 3]")
+        self.learner_config()  # what is wrong with it is said before anything is loaded
 
-def train(
-    model: str,
-    task: Task | str = "lookup",
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` tuned on the stages, one after the other."""
-    config, settings = config or Config(), settings or Settings()
-    if config.learner == "curriculum":
-        raise SettingError("a curriculum is learned by another method: learner=sft, rlvr or any other of them")
-    learner = load_method(config.learner)
-    learning = build_config(learner.Config, config.learning, where=f"curriculum, options of {config.learner}")
-    asked = task_of(task, seed=settings.seed)
-    stages = make_stages(config, seed=settings.seed, world=_world_of(asked))
-    problems = arrange(stages, config, seed=settings.seed)
-    own = replace(asked, name="curriculum", problems=problems)
-    session = open_session(
-        "curriculum",
-        model,
-        own,
-        out=out,
-        settings=settings,
-        config=config,
-        monitor=monitor,
-        on_progress=on_progress,
-        asked=asked,
-    )
-    with session as run:
-        run.in_order = True
-        learner.learn(run, learning)
-        run.describe(config, learner_config=asdict(learning), stages={str(hops): len(stage) for hops, stage in stages.items()})
-    return Path(out).expanduser()
+    def learner_config(self) -> Any:
+        """Return the configuration of the method that learns from the questions."""
+        return build(load_method(self.learner).Config, self.learning, where=f"curriculum: options of {self.learner}")
+
+
+def learn(run: Session, config: Config) -> None:
+    """Tune the session's model on the stages, one after the other."""
+    asked, seed = run.task, run.settings.seed
+    stages = make_stages(config, seed=seed, world=_world_of(asked))
+    own = replace(asked, name="curriculum", problems=arrange(stages, config, seed=seed))
+    learning = config.learner_config()
+    run.note(learner_config=asdict(learning), stages={str(hops): len(stage) for hops, stage in stages.items()})
+    load_method(config.learner).learn(replace(run, request=replace(run.request, task=own, in_order=True)), learning)
 
 
 def _world_of(task: Task) -> World | None:
@@ -130,11 +114,8 @@ def make_stages(
 ) -> dict[int, tuple[Problem, ...]]:
     """Return the questions of each stage by hops. `split` is train or test: no path is in both.
 
-    Without a graph they are about `world`, or the lookup world of this seed. Raises SettingError for senseless options, TaskError
-    where the graph holds too few paths.
+    Without a graph they are about `world`, or the lookup world of this seed. Raises TaskError where the graph holds too few paths.
     """
-    if not config.hops or min(config.hops) < 1 or config.per_stage < 1 or not 0 <= config.replay < 1:
-        raise SettingError("hops and per_stage must be at least 1, and replay from 0 to below 1")
     known = None if config.graph else world or World(seed)
     triples = read_triples(Path(config.graph)) if known is None else graph_of(lookup.know(known.seed, known.size))
     stages = {hops: _stage(triples, hops, config, seed, split) for hops in config.hops}

@@ -8,13 +8,13 @@ known by position.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from soundness.errors import SettingError, TaskError, near
 from soundness.models.chat import closing_id
 from soundness.records import Problem
-from soundness.tasks.base import Task
+from soundness.tasks.base import Task, load_task
 
 __all__ = [
     "IGNORED",
@@ -25,6 +25,7 @@ __all__ = [
     "check_lengths",
     "closing_id",
     "completion_text",
+    "task_of",
     "taught_text",
 ]
 
@@ -61,6 +62,13 @@ class Example:
     def labels(self) -> list[int]:
         """`input_ids` with `IGNORED` in the place of every prompt token."""
         return [IGNORED] * len(self.prompt) + list(self.completion)
+
+
+def task_of(task: Task | str, *, limit: int | None = None, seed: int = 0) -> Task:
+    """Return `task`, loaded where it is a specification, with its first `limit` problems."""
+    if isinstance(task, str):
+        return load_task(task, limit=limit, seed=seed)
+    return task if limit is None else replace(task, problems=task.problems[:limit])
 
 
 def completion_text(problem: Problem, target: str) -> str | None:

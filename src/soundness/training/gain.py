@@ -14,30 +14,28 @@ little, and divided by that little alone they would teach noise as loudly as any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Any, Literal
 
 from soundness.answers.grading import same_answer
 from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain
-from soundness.errors import ModelError, SettingError
+from soundness.errors import ModelError
 from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case
 from soundness.models.base import Model
+from soundness.options import NonNegative, Positive, options
 from soundness.records import Generation, Probe, Prompt
 from soundness.scoring.score import belief_in
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
-from soundness.training.rewards import INSTRUCTIONS, check_scheme
+from soundness.training.rewards import INSTRUCTIONS, Scheme
 from soundness.training.rlvr import correctness, note_hacking, watch_of
+from soundness.training.session import Session
+from soundness.training.settings import About
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "gains", "learn", "train"]
+__all__ = ["ABOUT", "Config", "gains", "learn"]
 
 ABOUT = About(
     name="gain",
@@ -53,13 +51,13 @@ ABOUT = About(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What gain adds to the common settings."""
 
-    strength: float = 0.5
+    strength: NonNegative = 0.5
     """Weight of the gain; 0 is rlvr, step for step."""
-    ceiling: float = 5.0
+    ceiling: Positive = 5.0
     """Nats at which the gain stops counting."""
     null: Literal["swap", "filler"] = "swap"
     """What the steps are held against; filler stands in where the batch has no chain to swap with."""
@@ -68,34 +66,12 @@ class Config:
     reader: str = ""
     """Model that reads the steps, with the same tokenizer; empty: the frozen model that training starts from. What that one knows
     without steps, such as a leaked label, its steps cannot tell it, and it pays nothing for them: read by one that does not."""
-    scheme: Literal["binary", "format", "huatuo"] = "binary"
+    scheme: Scheme = "binary"
     """Reward for correctness."""
     anchored: bool = True
     """As in rlvr."""
     policy: Policy = field(default_factory=Policy)
     """How completions are drawn and learned from."""
-
-    def __post_init__(self) -> None:
-        check_scheme(self.scheme)
-        if self.ceiling <= 0 or self.strength < 0:
-            raise SettingError(f"ceiling must be above 0 and strength at least 0; they are {self.ceiling} and {self.strength}")
-
-
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` trained for right answers whose steps carry information."""
-    config = config or Config()
-    return train_by(
-        learn, "gain", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
 
 
 def learn(run: Session, config: Config) -> None:
@@ -111,7 +87,7 @@ def learn(run: Session, config: Config) -> None:
         # Both are asked about the same completions, one after the other; the base reads them once.
         if not kept or kept[-1] != made:
             kept[:] = [list(made)]
-            values[:] = [gains(base(), asked, made, config)]
+            values[:] = [gains(base, asked, made, config)]
         # A completion that correctness cannot judge is left out whole, as rlvr leaves it out.
         judged = right(made)
         return [None if one is None else value for one, value in zip(judged, values[-1], strict=True)]
@@ -131,7 +107,6 @@ def learn(run: Session, config: Config) -> None:
         return {**shares, "gain/missing": 1 - len(known) / len(made)}
 
     preflight(run, asked, config.policy, paid, says=lambda made: "")
-    run.describe(config)
     rewards: dict[str, Reward] = {"reward": right, "gain": gain}
     weights, continuous = [1.0, config.strength], config.strength > 0
     fit_policy(run, asked, rows, config.policy, rewards, weights=weights, continuous=continuous, watch=watch)
@@ -210,29 +185,22 @@ def _null(
     return filler_ids(base.encode, len(ids))
 
 
-def _frozen(run: Session, reader: str) -> Callable[[], Model]:
-    """Return a function that gives the reader: another model, the trained module with its adapter off, or a second copy of it.
+def _frozen(run: Session, reader: str) -> Model:
+    """Return the reader: another model, the trained module with its adapter off, or a second copy of where training starts.
 
     Raises ModelError where `reader` splits the problems into other tokens than the writer does.
     """
     from soundness.models.load import load_model
-    from soundness.training.live import LiveModel
+    from soundness.training.model_in_training import ModelInTraining
 
+    start = run.start
     if reader or run.settings.adaptation == "full":
-        model = load_model(reader or run.source, dtype=run.precision, device=run.device)
+        model = load_model(reader or start.source, dtype=start.precision, device=start.device)
         if reader:
-            _check_reader(model, LiveModel(run.network, run.tokenizer, name=run.model), run.task, reader)
-        return lambda: model
-    models: list[Model] = []
-
-    def base() -> Model:
-        if run.trained is None:  # no adapter is on yet, so this is the base
-            return LiveModel(run.network, run.tokenizer, name=run.model)
-        if not models:
-            models.append(LiveModel(run.trained, run.tokenizer, name=run.model, frozen=True))
-        return models[0]
-
-    return base
+            writer = ModelInTraining(start.network, start.tokenizer, name=start.spec)
+            _check_reader(model, writer, run.task, reader)
+        return model
+    return ModelInTraining(start.network, start.tokenizer, name=start.spec, frozen=True)
 
 
 def _check_reader(reader: Model, writer: Model, task: Task, name: str) -> None:

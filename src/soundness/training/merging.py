@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError, RunError
 from soundness.files import write_json, write_text
+from soundness.training.start import loading
 
-__all__ = ["BASE", "NOTE", "adapter_digest", "loading", "merge_adapter", "settle_base"]
+__all__ = ["BASE", "NOTE", "adapter_digest", "merge_adapter", "settle_base"]
 
 BASE = "base"
 """Folder of the merged model inside a result."""
@@ -150,18 +149,3 @@ def settle_base(folder: Path, out: Path) -> bool:
     if not stays:
         shutil.rmtree(folder / BASE)
     return stays
-
-
-@contextmanager
-def loading(spec: str) -> Iterator[None]:
-    """Turn what transformers and PEFT say of a model that cannot be loaded into one line."""
-    from safetensors import SafetensorError
-
-    from soundness.models.transformers import quiet
-
-    try:
-        with quiet():
-            yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
-        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"cannot load {spec!r} for training: {line}") from error

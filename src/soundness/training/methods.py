@@ -1,45 +1,41 @@
-"""Which methods there are, what each needs, and how one is run by name or from a file."""
+"""Which methods there are, what each needs, and how one is run by name, from a file of options, or from a file of code.
+
+A method is a module (or a class in a user's file) with three names:
+
+    ABOUT     an `About`: what it is, in words
+    Config    a class made by `soundness.options.options`: its own options
+    learn     a function of the `Session` and a `Config`: builds a trainer and fits it
+"""
 
 from __future__ import annotations
 
-import ast
 import inspect
+import math
 import tempfile
-import textwrap
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from soundness.errors import RunError, SettingError, near
+from soundness.extensions import is_reference, load_object
+from soundness.options import build, is_options, read_toml
 from soundness.tasks.base import Task
-from soundness.training.common import RECORD, About, Progress, Settings, other_training, read_record, task_of
+from soundness.training.data import task_of
+from soundness.training.results import RECORD, digest, other_training, peak_memory, read_record
+from soundness.training.session import OnStep, open_session
+from soundness.training.settings import About, Settings
 
 if TYPE_CHECKING:
     from soundness.training.monitor import SoundnessMonitor
 
-__all__ = [
-    "METHODS",
-    "DryRun",
-    "Option",
-    "about",
-    "dry_run",
-    "load_method",
-    "options_of",
-    "parse_options",
-    "read_config",
-    "train",
-    "train_once",
-]
+__all__ = ["METHODS", "DryRun", "about", "dry_run", "load_method", "read_config", "train_once"]
 
 METHODS: dict[str, str] = {
     name: f"soundness.training.{name}" for name in ("sft", "cpt", "rlvr", "rlsf", "rlag", "cft", "sdft", "curriculum", "gain")
 }
-"""Method -> the module that holds its ABOUT, its Config and its train."""
+"""Method -> the module that holds its ABOUT, its Config and its learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +59,42 @@ class DryRun:
         return self.num_steps * self.seconds_per_step
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option of a method, or one common setting."""
-
-    name: str
-    """As it is given: `-o NAME=VALUE`."""
-    kind: str
-    """What it holds, in words."""
-    default: Any
-    """Its value where none is given."""
-    says: str
-    """What it does."""
-
-
 def load_method(name: str) -> Any:
-    """Return the module of a method. Raises SettingError for an unknown name."""
+    """Return what holds a method's ABOUT, Config and learn: a shipped module, or what `my_file.py:MyMethod` names.
+
+    Raises SettingError for an unknown name and for a file that holds no method.
+    """
+    if is_reference(name):
+        return _checked(load_object(name, "training method"), name)
     if name not in METHODS:
-        raise SettingError(f"there is no training method {name!r}{near(name, METHODS)}; there are {', '.join(METHODS)}")
+        known = ", ".join(METHODS)
+        raise SettingError(
+            f"there is no training method {name!r}{near(name, METHODS)}; there are {known}, or my_file.py:MyMethod"
+        )
     return import_module(METHODS[name])
+
+
+def _checked(method: Any, name: str) -> Any:
+    """Return a user's method. Raises SettingError naming the part that it lacks."""
+    wanted = "a method has ABOUT, Config and learn (examples/method.py shows one)"
+    if not isinstance(getattr(method, "ABOUT", None), About):
+        raise SettingError(f"{name} has no ABOUT that is an About: {wanted}")
+    if not is_options(getattr(method, "Config", None)):
+        raise SettingError(f"{name} has no Config made by soundness.options.options: {wanted}")
+    if not callable(getattr(method, "learn", None)):
+        raise SettingError(f"{name} has no function learn: {wanted}")
+    return method
+
+
+def _source_digest(method: Any) -> str:
+    """Return a short hash of the file that a user's method stands in."""
+    return digest(Path(inspect.getfile(method)).read_text(encoding="utf-8"))
 
 
 def about(name: str) -> About:
     """Return what a method is, in words."""
-    found: About = load_method(name).ABOUT
-    return found
+    words: About = load_method(name).ABOUT
+    return words
 
 
 def read_config(
@@ -98,152 +105,31 @@ def read_config(
     The file holds the method's own options at its top level, common settings in a table `[settings]` and options for the trainer
     itself in `[trainer]`. `values` override the file's own options. Raises SettingError for what cannot be read or is not known.
     """
-    kind = load_method(name).Config
-    given: dict[str, Any] = {}
-    if file is not None:
-        try:
-            given = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingError(f"cannot read {file}: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingError(f"{file} is not TOML: {error}") from error
-    common = given.pop("settings", {})
-    trainer = given.pop("trainer", {})
+    method = load_method(name)
+    given = read_toml(file) if file is not None else {}
+    common, trainer = given.pop("settings", {}), given.pop("trainer", {})
     if not isinstance(common, dict) or not isinstance(trainer, dict):
         raise SettingError(f"{file}: settings and trainer are tables: write [settings] and [trainer]")
     if trainer:
         common["trainer"] = trainer
-    build_config(Settings, common, where=f"{file}, [settings]")
-    return build_config(kind, {**given, **(values or {})}, where=str(file or name)), common
+    build(Settings, common, where=f"{file}: [settings]")
+    return build(method.Config, _merged(given, values or {}), where=str(file or name)), common
 
 
-def build_config(kind: Any, values: Mapping[str, Any], *, where: str) -> Any:
-    """Return the dataclass `kind` filled with `values`, tables into its dataclasses, lists into tuples.
-
-    Raises SettingError for an unknown name and for a value that its field cannot hold.
-    """
-    _check_keys(where, values, kind)
-    hints = get_type_hints(kind)
-    filled: dict[str, Any] = {}
-    for one in fields(kind):
-        if one.name not in values:
-            continue
-        value, hint = values[one.name], hints[one.name]
-        if is_dataclass(hint):
-            # What a table leaves out is as in the method's own default, which need not be that of the table's class.
-            own = _by_name(_default(one))
-            given = {**own, **value} if isinstance(value, Mapping) else value
-            filled[one.name] = build_config(hint, given, where=f"{where}, [{one.name}]")
-            continue
-        if not _fits(value, hint):
-            close = near(value, get_args(hint)) if get_origin(hint) is Literal and isinstance(value, str) else ""
-            raise SettingError(f"{where}: {one.name} wants {_kind(hint)}, and it is {value!r}{close}")
-        if isinstance(value, list):
-            value = tuple(value)
-        filled[one.name] = float(value) if hint is float else value
-    return kind(**filled)
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, `above` winning; tables that stand in both are merged."""
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        merged[name] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
-def _default(one: Field[Any]) -> Any:
-    return one.default_factory() if callable(one.default_factory) else one.default
-
-
-def _by_name(config: Any) -> dict[str, Any]:
-    return {one.name: getattr(config, one.name) for one in fields(config)}
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value as TOML gives it can stand in a field of this type.
-
-    >>> _fits(3, float), _fits(True, int), _fits(None, int | None), _fits([1, 2], tuple[int, ...]), _fits("b", Literal["a"])
-    (True, False, True, True, False)
-    """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return type(value) in {type(one) for one in arguments} and value in arguments
-    if origin in (Union, UnionType):
-        return any(_fits(value, one) for one in arguments)
-    if origin is tuple:
-        return isinstance(value, (list, tuple)) and all(_fits(one, arguments[0]) for one in value)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint in _KINDS:
-        return type(value) is hint
-    return isinstance(value, origin) if origin is not None else hint is Any
-
-
-def _kind(hint: Any) -> str:
-    """Return in words what a field of this type holds."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return f"one of {', '.join(map(str, arguments))}"
-    if origin in (Union, UnionType):
-        return " or ".join(_kind(one) for one in arguments if one is not NoneType)
-    if origin is tuple:
-        return f"a list (each {_kind(arguments[0])})"
-    return _KINDS.get(hint, "a table")
-
-
-def options_of(config: Any, table: str = "") -> list[Option]:
-    """Return the options of a configuration with its values as defaults, those of its tables after a dot, in their source's order."""
-    hints, said = get_type_hints(type(config)), _said_of(type(config))
-    found: list[Option] = []
-    for name, value in _by_name(config).items():
-        if is_dataclass(value):
-            found += options_of(value, f"{table}{name}.")
-        else:
-            found.append(Option(f"{table}{name}", _kind(hints[name]), value, said.get(name, "")))
-    return found
-
-
-def _said_of(kind: Any) -> dict[str, str]:
-    """Return what the source says under each field of a dataclass; Python does not keep these texts."""
-    try:
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    except (OSError, TypeError):  # only compiled files are installed
-        return {}
-    assert isinstance(tree, ast.ClassDef)
-    return {
-        one.target.id: " ".join(text.value.value.split())
-        for one, text in pairwise(tree.body)
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
-    }
-
-
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Return options given as NAME=VALUE, values read as TOML where they are, as text otherwise; a dot enters a table.
-
-    >>> parse_options(["scheme=format", "policy.num_generations=4", "anchored=false"])
-    {'scheme': 'format', 'policy': {'num_generations': 4}, 'anchored': False}
-    """
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise SettingError(f"an option is NAME=VALUE, such as scheme=format, and this is {pair!r}")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        table = found
-        *tables, last = name.split(".")
-        for one in tables:
-            table = table.setdefault(one, {})
-        table[last] = value
-    return found
-
-
-_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "nothing"}
-
-
-def _check_keys(where: str, values: Mapping[str, Any], kind: Any) -> None:
-    if not isinstance(values, Mapping):
-        raise SettingError(f"{where}: a table was wanted, and it is {values!r}")
-    known = [one.name for one in fields(kind)]
-    for name in values:
-        if name not in known:
-            raise SettingError(f"{where}: there is no option {name!r}{near(name, known)}; there are {', '.join(known)}")
+def _config_of(method: Any, name: str, config: Any) -> Any:
+    """Return the configuration that was given: as it is, filled from options by name, or the default."""
+    if config is None or isinstance(config, Mapping):
+        return build(method.Config, config or {}, where=name)
+    return config
 
 
 def train(
@@ -255,19 +141,30 @@ def train(
     config: Any = None,
     settings: Settings | None = None,
     monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """Return the folder `out`, which holds `model` tuned on `task` by `method`.
 
-    `config` is the method's own `Config`, or its options by name. Raises a SoundnessError for whatever the user can mend.
+    `method` is a name or `my_file.py:MyMethod`, `config` its own `Config`, or its options by name. The folder appears when
+    training has ended, whole; `training.json` in it names the base (`soundness_base`), settings, seed and versions, the loss of
+    every step (nats per completion token for supervised methods) and seconds. Raises a SoundnessError for whatever the user can
+    mend.
     """
-    module = load_method(method)
-    if isinstance(config, Mapping):
-        config = build_config(module.Config, config, where=method)
-    folder: Path = module.train(
-        model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
-    return folder
+    way, settings = load_method(method), settings or Settings()
+    chosen = _config_of(way, method, config)
+    with open_session(
+        method,
+        model,
+        task_of(task, seed=settings.seed),
+        out=out,
+        settings=settings,
+        config=chosen,
+        monitor=monitor,
+        on_step=on_step,
+        source_digest=_source_digest(way) if is_reference(method) else None,
+    ) as run:
+        way.learn(run, chosen)
+    return Path(out).expanduser()
 
 
 def train_once(
@@ -279,7 +176,7 @@ def train_once(
     config: Any = None,
     settings: Settings | None = None,
     monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """Return the folder `out` as `train` does, or as it is where it already holds this very training.
 
@@ -287,13 +184,9 @@ def train_once(
     """
     folder = Path(out).expanduser()
     if not (folder / RECORD).is_file():
-        return train(
-            method, model, task, out=folder, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-        )
-    kind = load_method(method).Config
-    asked = build_config(kind, config, where=method) if isinstance(config, Mapping) else config or kind()
-    settings = settings or Settings()
-    other = other_training(folder, method, model, task_of(task, seed=settings.seed), asked, settings)
+        return train(method, model, task, out=folder, config=config, settings=settings, monitor=monitor, on_step=on_step)
+    chosen, settings = _config_of(load_method(method), method, config), settings or Settings()
+    other = other_training(folder, method, model, task_of(task, seed=settings.seed), chosen, settings)
     if other:
         raise RunError(
             f"{folder} holds a training with another {', '.join(other)}: choose another folder, or remove that one to train anew"
@@ -303,21 +196,17 @@ def train_once(
 
 def dry_run(method: str, model: str, task: Task | str, *, config: Any = None, settings: Settings | None = None) -> DryRun:
     """Return what training would take: the data are checked, the model is loaded, one step is done and thrown away."""
-    import math
-
-    from soundness.training.common import peak_memory
-
     settings = settings or Settings()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = train(
+    with tempfile.TemporaryDirectory() as folder:
+        out = train(
             method,
             model,
             task,
-            out=Path(scratch) / "dry-run",
+            out=Path(folder) / "dry-run",
             config=config,
             settings=replace(settings, max_steps=1, report_to="none"),
         )
-        record = read_record(folder)
+        record = read_record(out)
     per_step = settings.batch_size / record.get("completions_per_example", 1)
     planned = math.ceil(math.ceil(record["num_examples"] / per_step) * settings.epochs)
     return DryRun(

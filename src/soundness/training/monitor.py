@@ -36,8 +36,8 @@ from soundness.models.load import load_model
 from soundness.scoring.score import Sampling, ScoredChains, score_chains
 from soundness.statistics.paired import by_problem, derive_seed, estimate
 from soundness.tasks.base import Task
-from soundness.training.common import task_of
-from soundness.training.live import LiveModel
+from soundness.training.data import task_of
+from soundness.training.model_in_training import ModelInTraining
 
 __all__ = ["DEFAULT_METRICS", "Look", "SoundnessMonitor", "calibration_error", "look"]
 
@@ -196,7 +196,7 @@ class SoundnessMonitor(TrainerCallback):
         self.lost: list[str] = []
         self.seconds = 0.0
         """Taken by the monitor in this training so far, the look at the base included."""
-        self._model: LiveModel | None = None
+        self._model: ModelInTraining | None = None
         self._waiting: dict[str, float] = {}
         self._known: dict[str, float] = {}
         self._lost_in_a_row = 0
@@ -219,7 +219,7 @@ class SoundnessMonitor(TrainerCallback):
         tokenizer = self.tokenizer or others.get("processing_class") or others.get("tokenizer")
         if tokenizer is None:
             raise SettingError("the monitor got no tokenizer from the trainer: pass tokenizer=")
-        self._model = LiveModel(model, tokenizer)
+        self._model = ModelInTraining(model, tokenizer)
         self._begun, self._first, self.seconds = time.perf_counter(), state.global_step, 0.0
         self._next = self._first + _WARM_UP_STEPS if self.every is None else self._multiple(self._first)
         with self._counted():

@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field
 
 from soundness.comparison.verdict import THRESHOLDS
 from soundness.errors import ModelError, SettingError, TaskError
+from soundness.options import AtLeastOne, NonNegative, Positive, options
 from soundness.records import Finish, Generation, Problem
 from soundness.tasks.base import Task
-from soundness.training.common import Session, check_vllm
+from soundness.training.session import Session
+from soundness.training.settings import Adaptation, check_vllm
 
 __all__ = ["LEARNING_RATES", "Completion", "Policy", "Reward", "fit_policy", "hacking_words", "preflight", "rows_of"]
 
-LEARNING_RATES = {"lora": 1e-5, "full": 1e-6, "bias": 1e-3, "prompt": 1e-3}
+LEARNING_RATES: dict[Adaptation, float] = {"lora": 1e-5, "full": 1e-6, "bias": 1e-3, "prompt": 1e-3}
 
 _PATIENCE = 20
 """Steps in a row without any difference between rewards, after which training gives up."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Policy:
     """How completions are drawn and learned from."""
 
@@ -34,15 +38,15 @@ class Policy:
     scale: Literal["auto", "group", "batch", "none"] = "auto"
     """The spread that grpo divides by: of the group's rewards, of the batch's, or none. auto: the group's where rewards are
     verdicts; the batch's where they are continuous, because groups that differ in nothing but noise would weigh as much as others."""
-    num_generations: int = 8
+    num_generations: Annotated[int, Field(ge=2)] = 8
     """Completions per problem."""
-    max_tokens: int = 256
+    max_tokens: AtLeastOne = 256
     """Longest completion; one that reaches it counts as cut off."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Of the draws."""
-    beta: float = 0.0
+    beta: NonNegative = 0.0
     """Weight of the divergence from the base, per token."""
-    preflight: int = 16
+    preflight: Annotated[int, Field(ge=0)] = 16
     """Problems tried at most before training, until the rewards of one differ; 0 to skip."""
 
 
@@ -108,8 +112,8 @@ def fit_policy(
     weights: Sequence[float] | None = None,
     continuous: bool = False,
     watch: Callable[[Sequence[Any]], Mapping[str, float]] | None = None,
-) -> Any:
-    """Train the policy and return the trainer. `rewards` are summed by `weights`; `watch` gives further values for the log.
+) -> None:
+    """Train the policy. `rewards` are summed by `weights`; `watch` gives further values for the log.
 
     `continuous` says that equally good completions of a problem still earn a little more or less than each other. Raises
     SettingError where batch and group do not fit or vLLM does not start, ModelError where rewards never differ.
@@ -127,7 +131,7 @@ def fit_policy(
             f"num_generations={policy.num_generations}"
         )
     _check_room(run, task, policy)
-    stops, tokenizer, problems = run.stops, run.tokenizer, task.by_id
+    stops, tokenizer, problems = run.start.stops, run.tokenizer, task.by_id
 
     def completions_of(completion_ids: Sequence[Sequence[int]], problem_id: Sequence[str]) -> list[_Completion]:
         found = []
@@ -163,7 +167,7 @@ def fit_policy(
                     f"{words}, so there is nothing to learn: use easier or harder problems, more generations, or another reward"
                 )
             control.should_training_stop = True
-            run.record["stopped"] = f"Stopped after {state.global_step} of {state.max_steps} steps: {words}."
+            run.note(stopped=f"Stopped after {state.global_step} of {state.max_steps} steps: {words}.")
 
     trainer_class, config_class = (RLOOTrainer, RLOOConfig) if policy.algorithm == "rloo" else (GRPOTrainer, GRPOConfig)
 
@@ -191,20 +195,19 @@ def fit_policy(
     if arguments.use_vllm:
         # Its own stops are those of the tokenizer and of the files that it loads.
         arguments.generation_kwargs = {"stop_token_ids": list(stops), **(arguments.generation_kwargs or {})}
-    run.record.update(num_examples=len(rows["prompt"]), completions_per_example=policy.num_generations)
+    run.note(num_examples=len(rows["prompt"]), completions_per_example=policy.num_generations)
     with quiet(), _starting(arguments.use_vllm):
         trainer = AuditPrompts(
-            model=run.network,
+            model=run.start.network,
             reward_funcs=[paid(name, reward, i == 0) for i, (name, reward) in enumerate(rewards.items())],
             args=arguments,
             train_dataset=Dataset.from_dict(dict(rows)),
-            processing_class=run.padded,
+            processing_class=run.start.padded,
             peft_config=run.adapter(),
         )
     with _own_stops(trainer, stops):
-        if not run.in_order:  # in order, the next problems may be harder
-            run.callbacks.append(NothingToLearn())
-        return run.fit(trainer)
+        # In order, the next problems may be harder.
+        run.fit(trainer, callbacks=[] if run.request.in_order else [NothingToLearn()])
 
 
 @contextmanager
@@ -234,7 +237,10 @@ def _check_room(run: Session, task: Task, policy: Policy) -> None:
     from soundness.models.transformers import render_prompt
 
     longest = max(len(render_prompt(run.tokenizer, task.message(problem)).ids) for problem in task.problems)
-    limits = [run.context, run.settings.trainer.get("vllm_max_model_length") if run.settings.trainer.get("use_vllm") else None]
+    limits = [
+        run.start.context,
+        run.settings.trainer.get("vllm_max_model_length") if run.settings.trainer.get("use_vllm") else None,
+    ]
     room = min((limit for limit in limits if limit is not None), default=None)
     if room is not None and longest + policy.max_tokens > room:
         raise SettingError(
@@ -249,13 +255,13 @@ def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says:
     `says` adds what is known of the completions to the message. Raises MissingPackage or SettingError where vLLM is asked for and
     cannot be had.
     """
-    from soundness.training.live import LiveModel
+    from soundness.training.model_in_training import ModelInTraining
 
     check_vllm(run.settings)
     if not policy.preflight:
         return
-    run.network.to(run.device)
-    model = LiveModel(run.network, run.tokenizer)
+    run.start.network.to(run.start.device)
+    model = ModelInTraining(run.start.network, run.tokenizer)
     count = min(policy.preflight, len(task.problems))
     problems = [task.problems[i * len(task.problems) // count] for i in range(count)]  # the first ones may be the easiest
     made: list[_Completion] = []

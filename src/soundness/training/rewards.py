@@ -20,10 +20,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from soundness.answers.grading import grade
 from soundness.chains.steps import split_steps, states, step_texts
-from soundness.errors import SettingError, near
 from soundness.records import Finish, Outcome, Problem
 
 __all__ = [
@@ -31,21 +31,23 @@ __all__ = [
     "PHASES",
     "SCHEMES",
     "Format",
-    "check_scheme",
+    "Scheme",
     "phase_of",
     "phase_shares",
     "read_format",
     "reward_of",
 ]
 
-SCHEMES: dict[str, str] = {
+Scheme = Literal["binary", "format", "huatuo"]
+
+SCHEMES: dict[Scheme, str] = {
     "binary": "1 for a right answer, 0 otherwise; no term for the format",
     "format": "-1 without <think> and <answer> blocks, 0 with them and a wrong answer, +1 with them and a right one",
     "huatuo": "0 without thinking and final response, 0.1 with them and a wrong answer, 1 with them and a right one",
 }
 """Scheme -> what it pays."""
 
-INSTRUCTIONS: dict[str, str | None] = {
+INSTRUCTIONS: dict[Scheme, str | None] = {
     "binary": None,
     "format": (
         "First think step by step between <think> and </think>, then write <answer>, a line 'Answer: ' followed by the answer, "
@@ -90,12 +92,6 @@ class Format:
     """Text of the thinking block, "" where there is none."""
     answer: str
     """Text of the answer block, "" where there is none."""
-
-
-def check_scheme(scheme: str) -> None:
-    """Raise SettingError unless `scheme` is one."""
-    if scheme not in SCHEMES:
-        raise SettingError(f"there is no reward scheme {scheme!r}{near(scheme, SCHEMES)}; there are {', '.join(SCHEMES)}")
 
 
 def read_format(text: str, *, markup: str = "format", anchored: bool = True) -> Format:

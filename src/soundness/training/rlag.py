@@ -16,19 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from soundness.errors import SettingError, TaskError
+from soundness.options import AtLeastOne, options
 from soundness.records import LETTERS, Probe, Problem
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.passages import share_with_gold, snippets_of, without_context
+from soundness.training.session import Session
+from soundness.training.settings import About
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "mean_log_probability", "rlag_loss", "schedule", "learn", "train"]
+__all__ = ["ABOUT", "Config", "mean_log_probability", "rlag_loss", "schedule", "learn"]
 
 ABOUT = About(
     name="rlag",
@@ -46,19 +44,19 @@ ABOUT = About(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What rlag adds to the common settings."""
 
     documents: str = ""
     """Folder to retrieve from; empty for the problems' own context and facts."""
-    num_snippets: int = 3
+    num_snippets: AtLeastOne = 3
     """Snippets per problem."""
     answer: Literal["text", "letter", "line"] = "text"
     """What is scored of an option: its text alone, or behind "Answer:" its letter or (`line`) its text."""
-    chunks: int = 1
+    chunks: AtLeastOne = 1
     """Rounds per pass over the problems: options are chosen anew before each."""
-    repeats: int = 2
+    repeats: AtLeastOne = 2
     """Passes over a chunk before its options are chosen anew."""
     beta_knowledge: float = 0.2
     """bD where the options differ."""
@@ -74,10 +72,6 @@ class Config:
     """lp_l counts down to here, nats."""
     baseline: Literal["none", "sft", "cpt", "sdft"] = "none"
     """Train this instead, with the same snippets, settings and number of passes over the problems."""
-
-    def __post_init__(self) -> None:
-        if self.chunks < 1 or self.repeats < 1 or self.num_snippets < 1:
-            raise SettingError("chunks, repeats and num_snippets must be at least 1")
 
 
 def rlag_loss(lp_z: Any, lp_w: Any, lp_l: Any, agree: Any, config: Config) -> Any:
@@ -133,23 +127,6 @@ def schedule(
     return rows
 
 
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` trained to know the snippets and to answer by them."""
-    config = config or Config()
-    return train_by(
-        learn, "rlag", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
-
-
 def learn(run: Session, config: Config) -> None:
     """Train the session's model to know the snippets and to answer by them, or the named baseline on what that would see."""
     if config.baseline != "none":
@@ -157,7 +134,7 @@ def learn(run: Session, config: Config) -> None:
         return
     _check_options(run.task, config)
     snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="rlag")
-    run.describe(config, num_examples=len(run.task.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
+    run.note(num_examples=len(run.task.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
     _fit(run, snippets, config)
 
 
@@ -214,7 +191,7 @@ def _sequences(run: Session, snippets: dict[str, tuple[str, ...]], config: Confi
 
 
 def _check_lengths(run: Session, sequences: Sequence[_Sequences]) -> None:
-    limits = [limit for limit in (run.settings.max_length, run.context) if limit is not None]
+    limits = [limit for limit in (run.settings.max_length, run.start.context) if limit is not None]
     longest = max(
         max(len(one.knowledge), len(one.with_snippets) + max(map(len, one.options)), len(one.alone)) for one in sequences
     )
@@ -233,19 +210,19 @@ def _fit(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> 
     from transformers import Trainer, TrainingArguments, set_seed
 
     from soundness.models.transformers import quiet
-    from soundness.training.live import LiveModel
+    from soundness.training.model_in_training import ModelInTraining
 
     sequences = _sequences(run, snippets, config)
     epochs = max(1, round(run.settings.epochs))
-    rows = schedule(len(sequences), epochs, config.chunks, config.repeats, run.settings.seed, in_order=run.in_order)
+    rows = schedule(len(sequences), epochs, config.chunks, config.repeats, run.settings.seed, in_order=run.request.in_order)
     by_round: dict[int, list[int]] = {}
     for problem, number in rows:
         by_round.setdefault(number, []).append(problem)
     set_seed(run.settings.seed)
     adapter = run.adapter()
     with quiet():
-        module = run.network if adapter is None else get_peft_model(run.network, adapter)
-    pad = int(run.padded.pad_token_id)
+        module = run.start.network if adapter is None else get_peft_model(run.start.network, adapter)
+    pad = int(run.start.padded.pad_token_id)
 
     class Rlag(Trainer):
         """The three sequences of each problem, one loss."""
@@ -256,7 +233,7 @@ def _fit(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> 
 
         def choose(self, wanted: Sequence[int]) -> None:
             """Choose both options of these problems by the present weights."""
-            live = LiveModel(self.accelerator.unwrap_model(self.model), run.tokenizer)
+            live = ModelInTraining(self.accelerator.unwrap_model(self.model), run.tokenizer)
             probes = [
                 Probe(prompt, option)
                 for i in wanted
@@ -319,7 +296,7 @@ def _fit(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> 
                 adam_epsilon=1e-7,
             ),
             train_dataset=Dataset.from_dict({"problem": [p for p, _ in rows], "round": [r for _, r in rows]}),
-            processing_class=run.padded,
+            processing_class=run.start.padded,
             data_collator=lambda batch: {name: torch.tensor([row[name] for row in batch]) for name in ("problem", "round")},
         )
     trainer.model_accepts_loss_kwargs = (
@@ -334,14 +311,14 @@ def _learn_baseline(run: Session, config: Config) -> None:
 
     asked = run.task
     snippets = snippets_of(asked, config.documents or None, config.num_snippets, method="rlag")
-    module = load_method(config.baseline)
-    own: Any = module.Config()
+    method = load_method(config.baseline)
+    own: Any = method.Config()
     if config.baseline == "sft":
-        own, run.task = module.Config("label"), without_context(asked)
+        own, task = method.Config(target="label"), without_context(asked)
     else:
-        run.task = replace(asked, problems=tuple(replace(one, context=snippets[one.id], facts=()) for one in asked.problems))
+        task = replace(asked, problems=tuple(replace(one, context=snippets[one.id], facts=()) for one in asked.problems))
         if config.baseline == "sdft":
-            own = module.Config(num_snippets=config.num_snippets)
-    run.settings = replace(run.settings, epochs=run.settings.epochs * config.repeats)
-    module.learn(run, own)
-    run.describe(config, baseline_config=asdict(own))
+            own = method.Config(num_snippets=config.num_snippets)
+    settings = replace(run.settings, epochs=run.settings.epochs * config.repeats)
+    method.learn(replace(run, request=replace(run.request, task=task, settings=settings)), own)
+    run.note(baseline_config=asdict(own))

@@ -13,22 +13,22 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from soundness.answers.grading import same_answer
 from soundness.errors import ModelError, SettingError, near
+from soundness.options import AtLeastOne, Fraction, Positive, options
 from soundness.records import Finish
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.data import Example, closing_id
 from soundness.training.policy import LEARNING_RATES, Policy, fit_policy
+from soundness.training.session import Session
+from soundness.training.settings import About
 from soundness.training.sft import fit_examples
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "Pair", "Trace", "longest_match", "rank", "span_confidence", "learn", "train"]
+__all__ = ["ABOUT", "Config", "Pair", "Trace", "longest_match", "rank", "span_confidence", "learn"]
 
 ABOUT = About(
     name="rlsf",
@@ -48,32 +48,28 @@ _STATED = re.compile(r"\s*So the answer is[^\n]*\s*$")
 _ANSWER_TOKENS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What rlsf adds to the common settings; defaults are those of the published code."""
 
-    num_traces: int = 5
+    num_traces: Annotated[int, Field(ge=2)] = 5
     """First tokens tried per question."""
-    max_tokens: int = 256
+    max_tokens: AtLeastOne = 256
     """Longest trace."""
     measure: Literal["margin", "probability", "entropy"] = "margin"
     """Per token: p(first) - p(second), p(token), or 1 - entropy / log(vocabulary)."""
-    threshold: float = 0.9
+    threshold: Fraction = 0.9
     """Least confidence of a preferred trace."""
     same_answer_pairs: bool = True
     """Whether two traces with the same answer may make a pair, as in the published code; their share is recorded."""
     learn: Literal["dpo", "reward"] = "dpo"
     """dpo on the pairs, or a reward model with margins and then GRPO."""
-    beta: float = 0.2
+    beta: Positive = 0.2
     """Of DPO."""
     baseline: Literal["none", "sft_confident", "majority"] = "none"
     """Instead: SFT on the most confident trace, or pairs that prefer the majority's answer."""
     policy: Policy = field(default_factory=lambda: Policy(beta=0.05, temperature=0.7, preflight=0))
     """How completions are drawn where a reward model is climbed."""
-
-    def __post_init__(self) -> None:
-        if self.num_traces < 2:
-            raise SettingError(f"num_traces must be at least 2, for pairs, and it is {self.num_traces}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +97,11 @@ class Pair(NamedTuple):
     """exp(confidence of chosen - confidence of rejected)."""
 
 
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` trained towards its own confident traces."""
-    config = config or Config()
-    return train_by(
-        learn, "rlsf", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
-
-
 def learn(run: Session, config: Config) -> None:
     """Train the session's model towards its own confident traces."""
     traces = _traces(run, config)
     confident = [one for one in traces if one.confidence >= config.threshold]
-    run.describe(
-        config,
+    run.note(
         num_traces=len(traces),
         share_without_span=sum(not one.found for one in traces) / len(traces),
         share_confident=len(confident) / len(traces),
@@ -230,21 +208,23 @@ def majority(task: Task, traces: Sequence[Trace]) -> list[Pair]:
 def _traces(run: Session, config: Config) -> list[Trace]:
     import torch
 
-    from soundness.training.live import LiveModel
+    from soundness.training.model_in_training import ModelInTraining
 
-    model = LiveModel(run.network, run.tokenizer)
-    if run.device != "cpu":
-        run.network.to(run.device)
-        model = LiveModel(run.network, run.tokenizer)
+    model = ModelInTraining(run.start.network, run.tokenizer)
+    if run.start.device != "cpu":
+        run.start.network.to(run.start.device)
+        model = ModelInTraining(run.start.network, run.tokenizer)
     ask = tuple(model.encode(_ASK))
-    junk = {*run.stops, run.tokenizer.bos_token_id, run.padded.pad_token_id} - {None}
+    junk = {*run.start.stops, run.tokenizer.bos_token_id, run.start.padded.pad_token_id} - {None}
     found: list[Trace] = []
     for problem in run.task.problems:
         prompt = model.render(run.task.message(problem)).ids
         with model._shared.using(None) as module, torch.inference_mode():
             logits = module(input_ids=torch.tensor([prompt], device=model.device)).logits[0, -1]
         first = [
-            int(token) for token in logits.topk(min(config.num_traces, len(logits))).indices if int(token) not in run.stops
+            int(token)
+            for token in logits.topk(min(config.num_traces, len(logits))).indices
+            if int(token) not in run.start.stops
         ]
         written = model.generate([(*prompt, token) for token in first], max_tokens=config.max_tokens - 1)
         traces = [_cut_statement((token, *one.ids), model) for token, one in zip(first, written, strict=True)]
@@ -344,7 +324,7 @@ def _fit_dpo(run: Session, pairs: Sequence[Pair], config: Config) -> None:
         raise SettingError(f"the longest pair has {longest} tokens: use max_length={longest} or more, or a smaller max_tokens")
     with quiet():
         trainer = AuditPrompts(
-            model=run.network,
+            model=run.start.network,
             args=run.arguments(
                 DPOConfig,
                 beta=config.beta,
@@ -353,7 +333,7 @@ def _fit_dpo(run: Session, pairs: Sequence[Pair], config: Config) -> None:
                 learning_rate=run.learning_rate(LEARNING_RATES),
             ),
             train_dataset=Dataset.from_dict(rows),
-            processing_class=run.padded,
+            processing_class=run.start.padded,
             peft_config=run.adapter(),
         )
     run.fit(trainer)
@@ -372,9 +352,9 @@ def _fit_reward(run: Session, pairs: Sequence[Pair], config: Config) -> None:
     prompts = _prompts(run)
     with quiet():
         judge = AutoModelForSequenceClassification.from_pretrained(
-            run.source, num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            run.start.source, num_labels=1, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
-        judge.config.pad_token_id = run.padded.pad_token_id
+        judge.config.pad_token_id = run.start.padded.pad_token_id
         rank_ = run.settings.lora_rank
         trainer = RewardTrainer(
             model=judge,
@@ -392,7 +372,7 @@ def _fit_reward(run: Session, pairs: Sequence[Pair], config: Config) -> None:
                     "margin": [one.margin for one in pairs],
                 }
             ),
-            processing_class=run.padded,
+            processing_class=run.start.padded,
             peft_config=LoraConfig(r=rank_, lora_alpha=2 * rank_, target_modules="all-linear", task_type="SEQ_CLS"),
         )
         for callback in (PrinterCallback, ProgressCallback):
@@ -408,7 +388,7 @@ def _fit_reward(run: Session, pairs: Sequence[Pair], config: Config) -> None:
             [*prompts[one.problem.id], *one.ids, *([closing_id(run.tokenizer)] if one.finish == "stop" else [])] for one in made
         ]
         width = max(map(len, rows))
-        pad = int(run.padded.pad_token_id)
+        pad = int(run.start.padded.pad_token_id)
         device = next(judge.parameters()).device
         ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)

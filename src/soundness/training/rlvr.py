@@ -6,19 +6,16 @@ Three published rewards (see `soundness.training.rewards`) with TRL's GRPO or RL
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import field
+from typing import Any
 
-from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, train_by
+from soundness.options import options
 from soundness.training.policy import Policy, Reward, fit_policy, hacking_words, preflight, rows_of
-from soundness.training.rewards import INSTRUCTIONS, check_scheme, phase_shares, read_format, reward_of
+from soundness.training.rewards import INSTRUCTIONS, Scheme, phase_shares, read_format, reward_of
+from soundness.training.session import Session
+from soundness.training.settings import About
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "correctness", "learn", "train", "watch_of"]
+__all__ = ["ABOUT", "Config", "correctness", "learn", "watch_of"]
 
 ABOUT = About(
     name="rlvr",
@@ -35,36 +32,16 @@ ABOUT = About(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What rlvr adds to the common settings."""
 
-    scheme: Literal["binary", "format", "huatuo"] = "binary"
+    scheme: Scheme = "binary"
     """Which reward is paid."""
     anchored: bool = True
     """Whether only white space may stand before the thinking; without it the published exploit of phase 5 is possible."""
     policy: Policy = field(default_factory=Policy)
     """How completions are drawn and learned from."""
-
-    def __post_init__(self) -> None:
-        check_scheme(self.scheme)
-
-
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` trained to earn the reward of `config.scheme`."""
-    config = config or Config()
-    return train_by(
-        learn, "rlvr", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
 
 
 def learn(run: Session, config: Config) -> None:
@@ -72,7 +49,6 @@ def learn(run: Session, config: Config) -> None:
     asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
     reward = correctness(config.scheme, config.anchored)
     preflight(run, asked, config.policy, reward, says=lambda made: _formats(made, config))
-    run.describe(config)
     fit_policy(run, asked, rows, config.policy, {"reward": reward}, watch=watch_of(config.scheme, config.anchored))
     note_hacking(run)
 

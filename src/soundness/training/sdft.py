@@ -5,19 +5,16 @@ The off-the-shelf way to internalise knowledge, and a baseline of RLAG.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from soundness.errors import MissingPackage, SettingError
+from soundness.options import AtLeastOne, Fraction, options
 from soundness.tasks.base import Task
-from soundness.training.common import About, Progress, Session, Settings, train_by
 from soundness.training.passages import share_with_gold, snippets_of, without_context
+from soundness.training.session import Session
+from soundness.training.settings import About
 
-if TYPE_CHECKING:
-    from soundness.training.monitor import SoundnessMonitor
-
-__all__ = ["ABOUT", "Config", "learn", "train"]
+__all__ = ["ABOUT", "Config", "learn"]
 
 ABOUT = About(
     name="sdft",
@@ -30,55 +27,34 @@ ABOUT = About(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class Config:
     """What sdft adds to the common settings."""
 
     documents: str = ""
     """Folder to retrieve from; empty for the problems' own context and facts."""
-    num_snippets: int = 3
+    num_snippets: AtLeastOne = 3
     """Snippets per problem."""
-    max_tokens: int = 256
+    max_tokens: AtLeastOne = 256
     """Longest completion."""
     teacher: Literal["base", "live", "ema"] = "base"
     """Whose beliefs are learned: the model's before training, its present ones, or their running average."""
-    alpha: float = 0.5
+    alpha: Fraction = 0.5
     """Between forward (0) and reverse (1) divergence."""
-    top_k: int = 100
+    top_k: AtLeastOne = 100
     """Tokens of the teacher's distribution that count."""
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 1 or self.top_k < 1:
-            raise SettingError(f"max_tokens and top_k must be at least 1, and they are {self.max_tokens} and {self.top_k}")
-
-
-def train(
-    model: str,
-    task: Task | str,
-    *,
-    out: Path | str,
-    config: Config | None = None,
-    settings: Settings | None = None,
-    monitor: SoundnessMonitor | None = None,
-    on_progress: Progress | None = None,
-) -> Path:
-    """Return the folder `out`, which holds `model` after learning what it says when it sees the snippets."""
-    config = config or Config()
-    return train_by(
-        learn, "sdft", model, task, out=out, config=config, settings=settings, monitor=monitor, on_progress=on_progress
-    )
 
 
 def learn(run: Session, config: Config) -> None:
     """Teach the session's model what it says when it sees the snippets."""
     snippets = snippets_of(run.task, config.documents or None, config.num_snippets, method="sdft")
     bare = without_context(run.task)
-    run.describe(config, num_examples=len(bare.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
+    run.note(num_examples=len(bare.problems), share_with_gold_in_context=share_with_gold(run.task, snippets))
     trainer = _trainer(run, bare, snippets, config)
     run.fit(trainer)
 
 
-def _trainer(run: Any, task: Task, snippets: dict[str, tuple[str, ...]], config: Config) -> Any:
+def _trainer(run: Session, task: Task, snippets: dict[str, tuple[str, ...]], config: Config) -> Any:
     from datasets import Dataset
 
     from soundness.models.transformers import quiet, render_prompt
@@ -88,7 +64,7 @@ def _trainer(run: Any, task: Task, snippets: dict[str, tuple[str, ...]], config:
             from trl.experimental.sdft import SDFTConfig, SDFTTrainer
     except ImportError as error:
         raise MissingPackage("trl", "sdft", "'trl>=1.16'") from error
-    tokenizer, context = run.tokenizer, run.context
+    tokenizer, room = run.tokenizer, run.start.context
 
     class AuditPrompts(SDFTTrainer):
         """TRL's trainer, with prompts tokenised as an audit does."""
@@ -104,14 +80,14 @@ def _trainer(run: Any, task: Task, snippets: dict[str, tuple[str, ...]], config:
         len(render_prompt(tokenizer, f"{context}\n\n{prompt}").ids)
         for prompt, context in zip(rows["prompt"], rows["privileged_context"], strict=True)
     )
-    if context is not None and longest + config.max_tokens > context:
+    if room is not None and longest + config.max_tokens > room:
         raise SettingError(
             f"the longest prompt with its snippets has {longest} tokens and a completion up to {config.max_tokens}, more than "
-            f"the {context} that the model can read: use fewer snippets or a smaller max_tokens"
+            f"the {room} that the model can read: use fewer snippets or a smaller max_tokens"
         )
     with quiet():
         return AuditPrompts(
-            model=run.network,
+            model=run.start.network,
             args=run.arguments(
                 SDFTConfig,
                 num_generations=1,
@@ -124,6 +100,6 @@ def _trainer(run: Any, task: Task, snippets: dict[str, tuple[str, ...]], config:
                 remove_unused_columns=False,
             ),
             train_dataset=Dataset.from_dict(rows),
-            processing_class=run.padded,
+            processing_class=run.start.padded,
             peft_config=run.adapter(),
         )

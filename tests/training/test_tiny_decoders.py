@@ -12,9 +12,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from soundness.errors import ModelError
 from soundness.models.load import load_model
-from soundness.training.common import TrainingStep
 from soundness.training.data import IGNORED
-from soundness.training.scratch import END, PAD, Pair, batches_of, build_decoder, collate, complete, train_ids, word_tokenizer
+from soundness.training.session import TrainingStep
+from soundness.training.tiny_decoders import (
+    END,
+    PAD,
+    Pair,
+    batches_of,
+    build_decoder,
+    collate,
+    complete,
+    train_ids,
+    word_tokenizer,
+)
 
 WORDS = ["copy", ":", *"abcdef"]
 
@@ -126,7 +136,7 @@ def test_a_copy_is_learned_saved_and_read_by_the_library(tmp_path: Path) -> None
         out=tmp_path,
         tokenizer=tokenizer,
         device="cpu",
-        on_progress=told.append,
+        on_step=told.append,
     )
     assert len(losses) == 200 and losses[-1] < 0.2 * losses[0]
     assert [one.step for one in told] == list(range(2, 201, 2))
@@ -154,7 +164,7 @@ def test_the_same_seed_gives_the_same_model_and_leaves_random_numbers_alone() ->
 def test_the_cosine_ends_where_it_was_told_to() -> None:
     told: list[TrainingStep] = []
     train_ids(
-        tiny(), copies(8), num_steps=50, batch_size=2, learning_rate=1e-3, final_rate=0.1, device="cpu", on_progress=told.append
+        tiny(), copies(8), num_steps=50, batch_size=2, learning_rate=1e-3, final_rate=0.1, device="cpu", on_step=told.append
     )
     assert max(one.learning_rate for one in told) == pytest.approx(1e-3, rel=0.01)
     assert told[-1].learning_rate == pytest.approx(1e-4, rel=0.01)

@@ -1,4 +1,4 @@
-"""What a comparison of trainings found, on one page: a table over seeds, a picture of accuracy against reasoning, notes."""
+"""What a matched comparison found, on a page and in a terminal: a table over seeds, accuracy against reasoning, notes."""
 
 from __future__ import annotations
 
@@ -7,55 +7,63 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as TerminalTable
+
 from soundness.files import write_text
 from soundness.report import document
 from soundness.report.document import Block, Table
 from soundness.statistics.seeds import seed_interval
 
 if TYPE_CHECKING:
-    from soundness.studies.matched import Atlas, Row
+    from soundness.studies.matched import MatchedComparison, Row
 
-__all__ = ["blocks", "picture", "write_atlas"]
+__all__ = ["blocks", "picture", "print_comparison", "write_page"]
 
 PICTURE = "accuracy against the information gain of the steps, one point per trained model"
 
 
-def write_atlas(atlas: Atlas, folder: Path) -> None:
-    """Write the page as atlas.html and as atlas.md with atlas.svg beside it."""
-    svg = picture(atlas)
-    write_text(folder / "atlas.svg", svg)
-    write_text(folder / "atlas.md", document.markdown(blocks(atlas), lambda name: "atlas.svg"))
-    write_text(folder / "atlas.html", document.html("trainings compared", blocks(atlas), {PICTURE: svg}))
+def write_page(found: MatchedComparison, folder: Path) -> None:
+    """Write the page as matched.html and as matched.md with matched.svg beside it."""
+    svg = picture(found)
+    write_text(folder / "matched.svg", svg)
+    write_text(folder / "matched.md", document.markdown(blocks(found), lambda name: "matched.svg"))
+    write_text(folder / "matched.html", document.html("trainings compared", blocks(found), {PICTURE: svg}))
 
 
-def blocks(atlas: Atlas) -> Iterator[Block]:
+def blocks(found: MatchedComparison) -> Iterator[Block]:
     """Yield the parts of the page, in order."""
-    seeds = len({row.seed for row in atlas.rows})
+    seeds = len({row.seed for row in found.rows})
     yield Block(heading="Trainings compared at matched accuracy")
-    trainings = f"{len(_by_training(atlas.rows))} trainings of {atlas.model} on {atlas.task}, {seeds} training seed(s) each"
+    trainings = f"{len(_by_training(found.rows))} trainings of {found.model} on {found.task}, {seeds} training seed(s) each"
     yield Block(
-        text=f"{trainings}, audited on the same problems. Accuracy is matched near {atlas.target:.2f}: of every training the kept "
-        "copy nearest to it is shown. Mean [95 % interval over seeds, Student's t]."
+        text=f"{trainings}, audited on the same problems. Accuracy is matched near {found.target:.2f}: of every training the kept "
+        "checkpoint nearest to it is shown. Mean [95 % interval over seeds, Student's t]."
     )
-    yield Block(table=_table("At matched accuracy", atlas, atlas.rows, starred=True))
-    if not all(row.learned for row in atlas.rows):
-        yield Block(text="*: never clearly more accurate than the base in every seed, so not matched; its last copy is shown.")
+    yield Block(table=_table("At matched accuracy", found, found.rows, starred=True))
+    if not all(row.learned for row in found.rows):
+        yield Block(
+            text="*: never clearly more accurate than the base in every seed, so not matched; its last checkpoint is shown."
+        )
     yield Block(picture=PICTURE)
     yield Block(heading="At the end of training")
     yield Block(text="The same models after their last step. Here accuracies differ, and with them the chains.")
-    yield Block(table=_table("At the end of training", atlas, atlas.ends))
-    if atlas.notes:
+    yield Block(table=_table("At the end of training", found, found.ends))
+    if found.notes:
         yield Block(heading="Notes")
-        yield Block(points=atlas.notes)
-    if atlas.sweeps:
+        yield Block(points=found.notes)
+    if found.sweeps:
         yield Block(heading="Learning rates tried")
-        yield Block(text="With the accuracy of the best copy of the first seed, on problems neither trained nor audited on.")
-        rates = list(dict.fromkeys(rate for found in atlas.sweeps.values() for rate in found))
+        yield Block(
+            text="With the accuracy of the best checkpoint of the first seed, on problems neither trained nor audited on."
+        )
+        rates = list(dict.fromkeys(rate for found in found.sweeps.values() for rate in found))
         rates.sort(key=float)
-        rows = tuple((name, *(_tried(found, rate) for rate in rates)) for name, found in atlas.sweeps.items())
+        rows = tuple((name, *(_tried(found, rate) for rate in rates)) for name, found in found.sweeps.items())
         yield Block(table=Table("Learning rates tried", ("training", *rates), rows))
     yield Block(heading="The audit")
-    yield Block(text="Every measure, verdict and chain of these models", link=atlas.audit)
+    yield Block(text="Every measure, verdict and chain of these models", link=found.audit)
 
 
 def _tried(found: Mapping[str, float | None], rate: str) -> str:
@@ -65,7 +73,7 @@ def _tried(found: Mapping[str, float | None], rate: str) -> str:
     return "diverged" if value is None else f"{value:.2f}"
 
 
-def _table(title: str, atlas: Atlas, rows: Sequence[Row], *, starred: bool = False) -> Table:
+def _table(title: str, found: MatchedComparison, rows: Sequence[Row], *, starred: bool = False) -> Table:
     """Return one line per training; `starred` marks those that could not be matched."""
     head = (
         "training",
@@ -77,7 +85,7 @@ def _table(title: str, atlas: Atlas, rows: Sequence[Row], *, starred: bool = Fal
         "verdicts",
         "seconds",
     )
-    base = (atlas.base_accuracy, atlas.base_information, atlas.base_reliance, atlas.base_no_steps)
+    base = (found.base_accuracy, found.base_information, found.base_reliance, found.base_no_steps)
     cells = [("base", "", *map(_number, base), "", "")]
     for name, own in _by_training(rows).items():
         words = Counter(row.verdict for row in own)
@@ -96,21 +104,21 @@ def _table(title: str, atlas: Atlas, rows: Sequence[Row], *, starred: bool = Fal
     return Table(title, head, tuple(cells))
 
 
-def picture(atlas: Atlas) -> str:
+def picture(found: MatchedComparison) -> str:
     """Return an SVG: one point per trained model, accuracy against information gain; what wrote no steps is named above it."""
     import altair as alt
     import vl_convert as vl
 
-    base = {"training": "base", "accuracy": atlas.base_accuracy, "information": atlas.base_information, "kind": "base"}
+    base = {"training": "base", "accuracy": found.base_accuracy, "information": found.base_information, "kind": "base"}
     rows = [base] + [
         {"training": row.name, "accuracy": row.accuracy, "information": row.information, "kind": kind}
-        for kind, several in (("matched", atlas.rows), ("last step", atlas.ends))
+        for kind, several in (("matched", found.rows), ("last step", found.ends))
         for row in several
     ]
     shown = [row for row in rows if row["accuracy"] is not None and row["information"] is not None]
     names = list(dict.fromkeys(str(row["training"]) for row in shown))
-    seeds = len({row.seed for row in atlas.ends})
-    silent = Counter(row.name for row in atlas.ends if row.information is None)
+    seeds = len({row.seed for row in found.ends})
+    silent = Counter(row.name for row in found.ends if row.information is None)
     bare = [f"{name} ({count} of {seeds} seeds)" for name, count in silent.items()]
     chart = (
         alt.Chart(alt.Data(values=shown))
@@ -126,7 +134,7 @@ def picture(atlas: Atlas) -> str:
             height=280,
             background="white",
             title={
-                "text": f"one point per training seed, where accuracy is near {atlas.target:.2f} and after the last step",
+                "text": f"one point per training seed, where accuracy is near {found.target:.2f} and after the last step",
                 "subtitle": f"no steps to measure after the last step: {', '.join(bare)}" if bare else "",
                 "anchor": "start",
             },
@@ -156,3 +164,24 @@ def _over_seeds(values: Sequence[float | None], *, fraction: bool = False) -> st
         interval = max(interval[0], 0.0), min(interval[1], 1.0)
     text = f"{sum(known) / len(known):.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
+
+
+def print_comparison(found: MatchedComparison, console: Console) -> None:
+    """Print one row per trained model at the matched accuracy, and where the page is."""
+    table = TerminalTable(
+        title=f"accuracy matched near {found.target:.2f} (base {found.base_accuracy:.2f})", title_justify="left"
+    )
+    for heading in ("training", "seed", "step", "accuracy", "information gain over swap", "reliance", "verdict"):
+        table.add_column(heading)
+    for row in found.rows:
+        table.add_row(
+            escape(row.name),
+            str(row.seed),
+            str(row.step),
+            *("-" if value is None else f"{value:.2f}" for value in (row.accuracy, row.information, row.reliance)),
+            row.verdict,
+        )
+    console.print(table)
+    for line in found.notes:
+        console.print(f"note: {line}", style="yellow", markup=False)
+    console.print(f"page: {found.page}", markup=False)

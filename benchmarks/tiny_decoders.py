@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from soundness.tasks.worlds.maze import GENERATORS, answer_words, draws, query_words, search, vocabulary
-from soundness.training.scratch import Pair, batches_of, build_decoder, collate, complete, train_ids, word_tokenizer
+from soundness.training.tiny_decoders import Pair, batches_of, build_decoder, collate, complete, train_ids, word_tokenizer
 
 ROUNDS = 5
 STEPS = 20

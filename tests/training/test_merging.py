@@ -16,9 +16,12 @@ from soundness.errors import ModelError, RunError
 from soundness.models.load import find_base, load_model
 from soundness.models.transformers import quiet
 from soundness.tasks.base import Task
-from soundness.training import common, gain, rlvr, sft
-from soundness.training.common import Session, Settings, TrainingStep
+from soundness.training import gain, rlvr
+from soundness.training import session as sessions
+from soundness.training.methods import train
 from soundness.training.policy import Policy
+from soundness.training.session import Session, TrainingStep
+from soundness.training.settings import Settings
 
 SETTINGS = Settings(batch_size=8, max_steps=4, learning_rate=1e-2, device="cpu", lora_rank=4)
 POLICY = Policy(num_generations=8, max_tokens=24, preflight=0)
@@ -48,7 +51,7 @@ def plain(folder: Path) -> torch.Tensor:
 
 
 def climb(model: Path | str, task: Task, out: Path, *, policy: Policy = POLICY, **settings: Any) -> Path:
-    return rlvr.train(str(model), task, out=out, config=rlvr.Config(policy=policy), settings=replace(SETTINGS, **settings))
+    return train("rlvr", str(model), task, out=out, config=rlvr.Config(policy=policy), settings=replace(SETTINGS, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def stage_one(coin_model: Path, coin_task: Task, tmp_path_factory: pytest.TempPa
     """A LoRA adapter on the coin, turned towards tails, so that it differs from its base."""
     tails = replace(coin_task, problems=tuple(replace(one, answer="0", steps=("0 + 0 = 0",)) for one in coin_task.problems))
     out = tmp_path_factory.mktemp("adapter") / "sft"
-    return sft.train(str(coin_model), tails, out=out, settings=replace(SETTINGS, learning_rate=3e-3, max_steps=3))
+    return train("sft", str(coin_model), tails, out=out, settings=replace(SETTINGS, learning_rate=3e-3, max_steps=3))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +132,7 @@ def test_a_third_stage_stands_on_the_second(stage_two: tuple[Path, torch.Tensor]
 @pytest.mark.parametrize("adaptation", ["full", "bias", "prompt"])
 def test_every_adaptation_can_follow(stage_one: Path, coin_task: Task, tmp_path: Path, adaptation: Any) -> None:
     settings = replace(SETTINGS, adaptation=adaptation, max_steps=1, learning_rate=1e-9)
-    out = sft.train(str(stage_one), coin_task, out=tmp_path / "out", settings=settings)
+    out = train("sft", str(stage_one), coin_task, out=tmp_path / "out", settings=settings)
     assert (out / "base").exists() == ("kept_base" in record(out)) == (adaptation != "full")
     if adaptation == "full":
         assert torch.allclose(audited(out), audited(stage_one), atol=1e-3)
@@ -156,7 +159,7 @@ def test_gain_is_read_by_the_start(stage_one: Path, coin_task: Task, tmp_path: P
     for name, reader in (("own", ""), ("same", str(stage_one))):
         config = gain.Config(policy=POLICY, reader=reader)
         settings = replace(SETTINGS, adaptation=adaptation, learning_rate=1e-3, max_steps=1, batch_size=16)
-        out = gain.train(str(stage_one), coin_task, out=tmp_path / name, config=config, settings=settings)
+        out = train("gain", str(stage_one), coin_task, out=tmp_path / name, config=config, settings=settings)
         means.append(record(out)["history"][0]["gain/mean"])
     assert means[0] == pytest.approx(means[1], abs=1e-4)
     assert means[0] != 0
@@ -169,7 +172,7 @@ def test_a_base_may_be_named_beside_the_adapter(
     lost = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**lost, "base_model_name_or_path": "nobody/nothing"}))
     spec = f"{coin_model}+{adapter}"
-    out = sft.train(spec, coin_task, out=tmp_path / "out", settings=replace(SETTINGS, max_steps=1))
+    out = train("sft", spec, coin_task, out=tmp_path / "out", settings=replace(SETTINGS, max_steps=1))
     assert torch.allclose(audited(out / "base"), audited(spec), atol=1e-3)
     assert record(out)["soundness_base"] == spec
     assert torch.allclose(plain(out), audited(out), atol=1e-4)
@@ -180,21 +183,21 @@ def test_a_killed_run_goes_on_from_its_own_base(
 ) -> None:
     settings = replace(SETTINGS, save_every=2)
     model = shutil.copytree(stage_one, tmp_path / "adapter")
-    whole = sft.train(str(model), coin_task, out=tmp_path / "whole", settings=settings)
+    whole = train("sft", str(model), coin_task, out=tmp_path / "whole", settings=settings)
 
     def kill(step: TrainingStep) -> None:
         if step.step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sft.train(str(model), coin_task, out=tmp_path / "out", settings=settings, on_progress=kill)
+        train("sft", str(model), coin_task, out=tmp_path / "out", settings=settings, on_step=kill)
     weights = (model / "adapter_model.safetensors").read_bytes()
     (model / "adapter_model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     with pytest.raises(RunError, match="unfinished run with another adapter"):
-        sft.train(str(model), coin_task, out=tmp_path / "out", settings=settings)
+        train("sft", str(model), coin_task, out=tmp_path / "out", settings=settings)
     (model / "adapter_model.safetensors").write_bytes(weights)
-    monkeypatch.setattr(common, "merge_adapter", lambda *_, **__: pytest.fail("merged a second time"))
-    out = sft.train(str(model), coin_task, out=tmp_path / "out", settings=settings)
+    monkeypatch.setattr(sessions, "merge_adapter", lambda *_, **__: pytest.fail("merged a second time"))
+    out = train("sft", str(model), coin_task, out=tmp_path / "out", settings=settings)
     assert record(out)["resumed_from_step"] == 2
     assert record(out)["losses"] == record(whole)["losses"]
     assert torch.equal(plain(out), plain(whole))
@@ -214,15 +217,15 @@ def test_only_a_diverged_run_loses_its_checkpoints(
         raise ModelError("the hub is away")
 
     with pytest.raises(KeyboardInterrupt):
-        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings, on_progress=kill)
+        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings, on_step=kill)
     with monkeypatch.context() as patch, pytest.raises(ModelError, match="the hub is away"):
-        patch.setattr(common, "_load_network", unreachable)
-        sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
+        patch.setattr(sessions, "load_network", unreachable)
+        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
     assert (tmp_path / ".out.partial" / "checkpoint-2").is_dir()
-    sft.train(str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
+    train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
     with pytest.raises(ModelError, match="diverged"):
         lost = replace(settings, learning_rate=1e30, max_steps=8)
-        sft.train(str(coin_model), coin_task, out=tmp_path / "lost", settings=lost)
+        train("sft", str(coin_model), coin_task, out=tmp_path / "lost", settings=lost)
     assert [one.name for one in tmp_path.iterdir()] == ["out"]
 
 
@@ -231,7 +234,7 @@ def test_only_a_diverged_run_loses_its_checkpoints(
 
 def refused(spec: Path | str, task: Task, out: Path, words: str, error: type = ModelError, **settings: Any) -> None:
     with pytest.raises(error, match=words) as caught:
-        sft.train(str(spec), task, out=out / "again", settings=replace(SETTINGS, **settings))
+        train("sft", str(spec), task, out=out / "again", settings=replace(SETTINGS, **settings))
     assert "\n" not in str(caught.value)
     assert not [one for one in out.iterdir() if "again" in one.name]
 
@@ -241,7 +244,7 @@ def test_what_has_no_place_in_the_weights_is_refused(
     coin_model: Path, coin_task: Task, tmp_path: Path, adaptation: Any, words: str
 ) -> None:
     settings = replace(SETTINGS, adaptation=adaptation, max_steps=2)
-    first = sft.train(str(coin_model), coin_task, out=tmp_path / "first", settings=settings)
+    first = train("sft", str(coin_model), coin_task, out=tmp_path / "first", settings=settings)
     refused(first, coin_task, tmp_path, f"{words}.* train the first stage with LoRA or full")
 
 
@@ -267,8 +270,8 @@ def test_a_change_that_rounding_would_lose_is_refused(coin_model: Path, coin_tas
     words = r"merged into bfloat16 weights, only \d+% of what .* would outlive the rounding: train with dtype float32"
     refused(faint, coin_task, tmp_path, words, dtype="bfloat16")
     settings = replace(SETTINGS, max_steps=1)
-    sft.train(str(faint), coin_task, out=tmp_path / "exact", settings=replace(settings, dtype="float32"))
-    out = sft.train(str(strong), coin_task, out=tmp_path / "out", settings=replace(settings, dtype="bfloat16"))
+    train("sft", str(faint), coin_task, out=tmp_path / "exact", settings=replace(settings, dtype="float32"))
+    out = train("sft", str(strong), coin_task, out=tmp_path / "out", settings=replace(settings, dtype="bfloat16"))
     assert json.loads((out / "base" / "config.json").read_text())["dtype"] == "bfloat16"
 
 

@@ -9,10 +9,10 @@ from soundness.errors import TaskError
 from soundness.records import Problem
 from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
 
-__all__ = ["critique", "first_difference", "solution_text", "spoil"]
+__all__ = ["corrupt_steps", "critique", "first_difference", "solution_text"]
 
 
-def spoil(problem: Problem, rng: random.Random) -> tuple[str, ...]:
+def corrupt_steps(problem: Problem, rng: random.Random) -> tuple[str, ...]:
     """Return the problem's steps with one wrong result, and what consistently follows from it.
 
     Raises TaskError where the problem belongs to no world whose steps can be worked out.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soundness.errors import ModelError
-from soundness.training.common import Progress, TrainingStep
 from soundness.training.data import IGNORED
+from soundness.training.session import OnStep, TrainingStep
 
 __all__ = ["END", "PAD", "Batch", "Pair", "batches_of", "build_decoder", "collate", "complete", "train_ids", "word_tokenizer"]
 
@@ -113,7 +113,7 @@ def batches_of(examples: Sequence[Pair], batch_size: int, seed: int) -> Iterator
     What is left over at the end of a pass begins the next one.
     """
     assert examples
-    rng = random.Random(f"scratch/batches/{seed}")
+    rng = random.Random(f"tiny-decoders/batches/{seed}")
     waiting: list[int] = []
     while True:
         while len(waiting) < _POOL * batch_size:
@@ -159,7 +159,7 @@ def train_ids(
     weight_decay: float = 0.05,
     seed: int = 0,
     device: str | None = None,
-    on_progress: Progress | None = None,
+    on_step: OnStep | None = None,
 ) -> list[float]:
     """Train `model` in place and return the loss of every step: mean negative log-likelihood of the learned tokens, in nats.
 
@@ -180,7 +180,7 @@ def train_ids(
         weight_decay: Of all weights but norms and biases.
         seed: Of the order of examples, and of dropout.
         device: cpu, cuda or mps; None for the best there is.
-        on_progress: Called about a hundred times, with the mean loss since the last call.
+        on_step: Called about a hundred times, with the mean loss since the last call.
 
     Raises:
         ModelError: The loss stopped being a number.
@@ -191,12 +191,12 @@ def train_ids(
 
     assert num_steps > 0 and 0 <= warmup < 1 and (final_rate == 0 or schedule == "cosine")
     chosen = pick_device(device).type
-    with tempfile.TemporaryDirectory() as scratch, quiet(), _random_state_kept():
+    with tempfile.TemporaryDirectory() as folder, quiet(), _random_state_kept():
         trainer = _trainer(
             model,
             _Steps(examples, num_steps, batch_size, seed),
-            on_progress,
-            output_dir=scratch,
+            on_step,
+            output_dir=folder,
             max_steps=num_steps,
             learning_rate=learning_rate,
             lr_scheduler_type={"constant": "constant_with_warmup", "cosine": "cosine_with_min_lr"}.get(schedule, schedule),
@@ -254,7 +254,7 @@ class _Steps:
         return collate(self.draw(step))
 
 
-def _trainer(model: Any, steps: _Steps, on_progress: Progress | None, **arguments: Any) -> Any:
+def _trainer(model: Any, steps: _Steps, on_step: OnStep | None, **arguments: Any) -> Any:
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     class Plain(Trainer):
@@ -276,12 +276,12 @@ def _trainer(model: Any, steps: _Steps, on_progress: Progress | None, **argument
 
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             step, last = state.global_step, state.max_steps
-            if on_progress is None or (step % max(last // _TOLD, 1) and step < last):
+            if on_step is None or (step % max(last // _TOLD, 1) and step < last):
                 return
             new = trainer.losses[self.told :]
             self.told = step
             rate = given["lr_scheduler"].get_last_lr()[0]
-            on_progress(TrainingStep(step, last, float(sum(new)) / len(new), rate, time.perf_counter() - self.begun))
+            on_step(TrainingStep(step, last, float(sum(new)) / len(new), rate, time.perf_counter() - self.begun))
 
     made = TrainingArguments(**arguments)
     _ = made.n_gpu  # finds the devices; several GPUs would split a batch, which is one item here
