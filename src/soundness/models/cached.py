@@ -7,12 +7,12 @@ their last bits come out the same.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
-from soundness.errors import BrokenModelError
+from soundness.errors import ModelError
 from soundness.models.base import Model
 from soundness.models.store import GenerationRequest, Store
 from soundness.probes.forest import build
@@ -22,6 +22,41 @@ from soundness.tasks.prompts import Prompting
 __all__ = ["CachedModel", "Work", "as_cached"]
 
 Progress = Callable[[int, int], None]
+
+SAME_WEIGHTS = 0.5
+"""Nats that one reading of the same weights may move with the engine's batches: bfloat16 moves a token by some hundredths, quantised
+activations by up to 0.3; other weights move one of four unrelated texts by more."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A model that takes everything at once and hands each answer over when it is done, as servers do."""
+
+    def generate_each(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        keys: Sequence[str] | None = None,
+        until: str | Stop | None = None,
+    ) -> Iterator[tuple[int, Generation]]:
+        """Yield (place among the prefixes, continuation) in the order in which they end."""
+        ...
+
+    def read_each(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Reading]]:
+        """Yield (place among the probes, reading) in the order in which they end."""
+        ...
+
+
+@runtime_checkable
+class HasIdentity(Protocol):
+    """A model whose weights cannot be looked at."""
+
+    def identity(self) -> list[Probe]:
+        """Return probes that another model would read otherwise."""
+        ...
 
 
 @dataclass
@@ -140,6 +175,12 @@ class CachedModel:
         missing = sorted((request for request in distinct if request not in known), key=lambda request: -len(request.prefix))
         if on_progress is not None and distinct and not missing:
             on_progress(len(distinct), len(distinct))
+        if isinstance(self.model, Streams):
+            for request, generation in self._written_each(missing, keyed=keys is not None):
+                known[request] = generation
+                if on_progress is not None:
+                    on_progress(len(known), len(distinct))
+            missing = []
         for start in range(0, len(missing), self.batch_size):
             batch = missing[start : start + self.batch_size]
             known.update(zip(batch, self._write(batch, keyed=keys is not None), strict=True))
@@ -147,17 +188,25 @@ class CachedModel:
                 on_progress(len(known), len(distinct))
         return [known[request] for request in requests]
 
+    def _written_each(
+        self, requests: Sequence[GenerationRequest], *, keyed: bool
+    ) -> Iterator[tuple[GenerationRequest, Generation]]:
+        """Yield each request with its continuation as the model has it, kept at once: a kill loses what is under way and no more."""
+        assert isinstance(self.model, Streams)
+        begun = time.perf_counter()
+        for place, generation in self.model.generate_each(
+            [request.prefix for request in requests], **_common(requests, keyed=keyed)
+        ):
+            self.work.tokens_written += len(generation.ids)
+            if self.store is not None:
+                self.store.put_generations([(requests[place], generation)])
+            yield requests[place], generation
+        self.work.seconds_writing += time.perf_counter() - begun
+
     def _write(self, batch: Sequence[GenerationRequest], *, keyed: bool) -> list[Generation]:
         """Return the model's continuations of requests that differ in prefix and key alone, and keep them."""
         begun = time.perf_counter()
-        generations = self.model.generate(
-            [request.prefix for request in batch],
-            max_tokens=batch[0].max_tokens,
-            temperature=batch[0].temperature,
-            top_p=batch[0].top_p,
-            keys=[request.key for request in batch] if keyed else None,
-            until=batch[0].until,
-        )
+        generations = self.model.generate([request.prefix for request in batch], **_common(batch, keyed=keyed))
         self.work.seconds_writing += time.perf_counter() - begun
         self.work.tokens_written += sum(len(generation.ids) for generation in generations)
         if self.store is not None:
@@ -186,32 +235,60 @@ class CachedModel:
 
     def _read(self, probes: Sequence[Probe]) -> list[Reading]:
         begun = time.perf_counter()
-        readings = self.model.read(probes)
-        self._check_numbers(readings)
+        if isinstance(self.model, Streams):
+            known: dict[int, Reading] = {}
+            for place, reading in self.model.read_each(probes):
+                known[place] = reading
+                if self.store is not None:
+                    self.store.put_readings(self._storage_name, [probes[place]], [reading])
+            readings = [known[place] for place in range(len(probes))]
+        else:
+            readings = self.model.read(probes)
         self.work.seconds_reading += time.perf_counter() - begun
         self.work.probes_read += len(probes)
         if self.count_tokens_read:
             self.work.tokens_read += build([p if p.prefix else replace(p, prefix=(0,)) for p in probes]).num_tokens
-        if self.store is not None:
+        if self.store is not None and not isinstance(self.model, Streams):
             self.store.put_readings(self._storage_name, probes, readings)
         return readings
 
-    def _check_numbers(self, readings: Sequence[Reading]) -> None:
-        """Raise BrokenModelError, with nothing kept, where a log-probability is no finite number."""
-        odd = [nats for reading in readings for nats in reading.token_nats if not math.isfinite(nats)]
-        if odd:
-            raise BrokenModelError(
-                f"{self.model.name} gives {odd[0]} where a log-probability was wanted ({len(odd)} of "
-                f"{sum(len(reading.token_nats) for reading in readings)} in one batch): its weights hold NaN or infinities, or "
-                "overflow in the dtype that it is loaded in; load it with --dtype float32, or look at how it was trained",
-                self.model.fingerprint,
-            )
+    def check_identity(self) -> None:
+        """Raise ModelError where the model that answers now is another than the one whose answers are kept under its name.
+
+        Weights that lie here are told by their fingerprint. Those behind a server are told by a few readings, kept at the first call
+        and made anew at every later one.
+        """
+        if not isinstance(self.model, HasIdentity) or self.store is None:
+            return
+        probes = self.model.identity()
+        scope = f"{self.model.fingerprint}/identity"
+        now = self.model.read(probes)
+        kept = self.store.get_readings(scope, probes)
+        for before, after in zip(kept, now, strict=True):
+            if before is not None and abs(before.nats - after.nats) > SAME_WEIGHTS:
+                raise ModelError(
+                    f"{self.name} is another model than the one that this folder was begun with (a probe that it read at "
+                    f"{before.nats:.2f} nats is at {after.nats:.2f} now): serve that one again, or use another --out"
+                )
+        self.store.put_readings(scope, probes, now)
 
     @property
     def _storage_name(self) -> str:
         if self.store is None:
             return ""  # the fingerprint of a model in training changes with every step, and takes a pass over its weights
         return f"{self.model.fingerprint}/{self._scope}" if self._scope else self.model.fingerprint
+
+
+def _common(requests: Sequence[GenerationRequest], *, keyed: bool) -> dict[str, Any]:
+    """Return the arguments of `generate` that all of `requests` share, and their keys."""
+    first = requests[0] if requests else GenerationRequest("", (), 0)
+    return {
+        "max_tokens": first.max_tokens,
+        "temperature": first.temperature,
+        "top_p": first.top_p,
+        "keys": [request.key for request in requests] if keyed else None,
+        "until": first.until,
+    }
 
 
 def as_cached(model: Model, batch_size: int = 8) -> CachedModel:

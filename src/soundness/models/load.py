@@ -34,6 +34,7 @@ Loader = Callable[[str, LoadOptions], Model]
 BACKENDS: dict[str, str] = {
     "scripted:": "soundness.models.scripted:load",
     PREFIX: "soundness.models.load:load_checkpoint",
+    "server:": "soundness.models.server:load",
 }
 """Prefix of a specification -> MODULE:FUNCTION of its loader, which is given specification and options; imported when asked for."""
 
