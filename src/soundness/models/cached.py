@@ -7,12 +7,13 @@ their last bits come out the same.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
-from soundness.errors import ModelError
+from soundness.errors import BrokenModelError, ModelError
 from soundness.models.base import Model
 from soundness.models.store import GenerationRequest, Store
 from soundness.probes.forest import build
@@ -239,11 +240,13 @@ class CachedModel:
             known: dict[int, Reading] = {}
             for place, reading in self.model.read_each(probes):
                 known[place] = reading
+                self._check_numbers([reading])
                 if self.store is not None:
                     self.store.put_readings(self._storage_name, [probes[place]], [reading])
             readings = [known[place] for place in range(len(probes))]
         else:
             readings = self.model.read(probes)
+            self._check_numbers(readings)
         self.work.seconds_reading += time.perf_counter() - begun
         self.work.probes_read += len(probes)
         if self.count_tokens_read:
@@ -271,6 +274,17 @@ class CachedModel:
                     f"{before.nats:.2f} nats is at {after.nats:.2f} now): serve that one again, or use another --out"
                 )
         self.store.put_readings(scope, probes, now)
+
+    def _check_numbers(self, readings: Sequence[Reading]) -> None:
+        """Raise BrokenModelError, with nothing kept, where a log-probability is no finite number."""
+        odd = [nats for reading in readings for nats in reading.token_nats if not math.isfinite(nats)]
+        if odd:
+            raise BrokenModelError(
+                f"{self.model.name} gives {odd[0]} where a log-probability was wanted ({len(odd)} of "
+                f"{sum(len(reading.token_nats) for reading in readings)} in one batch): its weights hold NaN or infinities, or "
+                "overflow in the dtype that it is loaded in; load it with --dtype float32, or look at how it was trained",
+                self.model.fingerprint,
+            )
 
     @property
     def _storage_name(self) -> str:
