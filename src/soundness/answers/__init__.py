@@ -1,1 +1,7 @@
-"""What a text answers: one reader for every place that has to know. Knows no model and no task."""
+"""What a text answers: one reader and one notion of equality for every place that has to know. Knows no model and no task."""
+
+from soundness.answers.channels import Channels, Stretch, split_channels
+from soundness.answers.equality import same_answer
+from soundness.answers.reader import Grade, grade, read_answer
+
+__all__ = ["Channels", "Grade", "Stretch", "grade", "read_answer", "same_answer", "split_channels"]

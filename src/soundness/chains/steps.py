@@ -14,11 +14,11 @@ from itertools import accumulate, pairwise
 from statistics import median
 
 from soundness.answers.channels import split_channels
-from soundness.answers.numbers import as_number, find_numbers
+from soundness.answers.mentions import answer_key, states
 from soundness.chains.blocks import Kind, Unit, is_item, lines, row_starts, units
 from soundness.chains.sentences import equation_starts, has_equation, link_starts, sentence_starts
 from soundness.errors import SettingError, near
-from soundness.records import LETTERS, Problem, Span
+from soundness.records import Problem, Span
 
 __all__ = ["SPLITTERS", "answer_key", "answer_step", "split_steps", "spans_at", "states", "step_texts"]
 
@@ -34,7 +34,6 @@ _WRAPPED = 60
 _INDENTED = re.compile(r"[ \t]{2,}(?![-*+•◦▪–—]\s|[(\[]?(?:[0-9]{1,3}|[A-Za-z])[.)\]]\s)\S")
 """A line that goes on with the list item above it."""
 
-_VERDICT_WORDS = frozenset({"yes", "no", "true", "false", "maybe", "unknown", "uncertain"})
 
 
 _MARKUP = (Kind.BLANK, Kind.CLOSE, Kind.OPEN)
@@ -245,100 +244,6 @@ def split_steps(pieces: Sequence[str], splitter: str = "auto") -> tuple[Span, ..
 def step_texts(pieces: Sequence[str], steps: Sequence[Span]) -> tuple[str, ...]:
     """Return the text of each step; joined, the chain's text."""
     return tuple("".join(pieces[step.start : step.stop]) for step in steps)
-
-
-def answer_key(answer: str) -> str:
-    """Return a form of `answer` that is equal for equal answers: numbers by value, words without case, marks and articles.
-
-    >>> answer_key("$51.0") == answer_key("51"), answer_key("The Blue whale.") == answer_key("blue  whale")
-    (True, True)
-    """
-    value = as_number(answer)
-    if value is not None:
-        return str(value)
-    words = " ".join(answer.casefold().split())
-    stripped = re.sub(r"^(?:the|an|a) (?=\S)", "", words.strip(" .,;:!?\"'`*$“”‘’"))
-    return stripped or words
-
-
-def _without_markup(text: str) -> str:
-    """Return `text` without what TeX and Markdown put around words: delimiters, emphasis, degree marks, text commands."""
-    bare = re.sub(r"\^\{?\\circ\}?|\\[()\[\],;!]|\\(?:left|right|displaystyle)(?![a-z])|\$|\*\*", "", text)
-    return " ".join(re.sub(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}", r"\1", bare).split())
-
-
-def _holds_phrase(text: str, phrase: str) -> bool:
-    """Return whether `text` contains `phrase` whole: no letter or digit touches it, nor any mark where it is made of marks."""
-    words = re.escape(phrase).replace(r"\ ", r"\s+")
-    inside = re.search(r"\w", phrase) is not None
-    left = r"(?<!\w)" if inside and re.match(r"\w", phrase) else r"(?<![^\s\"'`(:$={])"
-    right = r"(?!\w)" if inside and re.search(r"\w\Z", phrase) else r"(?![^\s\"'`).,;$}\\])"
-    return re.search(left + words + right, text) is not None
-
-
-def _states_verdict(text: str, word: str) -> bool:
-    """Return whether `text` gives `word` (yes, no, true ...) as an answer: at the edge of a sentence or after "answer"."""
-    low = re.escape(word)
-    edge = rf"(?:^|[.!?:;\n]|\bso,?)[\s\"'*(]*{low}(?=[\s\"'*)]*(?:[.!?,;\n]|$))|\{{{low}\}}"
-    end = rf"(?<!\w){low}[\s\"'*)]*(?:[.!?](?=\s|$)|\n|$)"
-    said = rf"\banswer\b(?:\s+is)?\s*:?[\s\"'*(]*{low}\b"
-    return re.search(f"{edge}|{end}|{said}", text) is not None
-
-
-def _states_letter(text: str, letter: str) -> bool:
-    """Return whether `text` names the option `letter`: "(A)", "Answer: A", "option A", a line "A." and the like."""
-    # "A" and "I" are words too: after "the answer is", a lower-case word behind them makes them one.
-    no_word = r"(?!\s+[a-z])" if letter in "AI" else ""
-    forms = (
-        rf"\({letter}\)",
-        rf"(?i:\b(?:options?|choice|answer))\s+[*_\"'(\[]*{letter}(?![\w'’])",
-        rf"(?i:\b(?:answer|option|choice|correct|select|choose|pick)\b(?:\s+(?:is|be|would\s+be|option|choice|answer))*)"
-        rf"\s*[:=]?[\s*_\"'(\[]*\b{letter}(?![\w'’]){no_word}",
-        rf"(?m:^[\s*_\"']*{letter}[).:\]]*[\s*_\"']*$)",
-        rf"(?m:^[\s*_\"']*{letter}[).:](?=\s))",
-        rf"\\boxed\{{\s*(?:\\text\{{)?\(?{letter}\)?\}}?",
-    )
-    return any(re.search(form, text) for form in forms)
-
-
-def states(text: str, answer: str, choices: Sequence[str] | None = None) -> bool:
-    """Return whether `text` states `answer` as a whole.
-
-    Numbers are compared by value and at number boundaries: "4" is stated by "= 4", "$4.00" and "3-4", not by "14", "4.5", "-4",
-    "4th" or the list marker "4.". Words count whole and without case; yes, no, true, false only where they stand as an answer.
-    With `choices`, a letter is stated by its own form ("(B)", "Answer: B", "option B") or by the option's text.
-
-    >>> states("so 7 + 4 = 11", "11"), states("so 111 or 1.1", "11"), states("2. Next step", "2")
-    (True, False, False)
-    >>> states("A dog runs", "A", ["cat", "cow"]), states("It must be a CAT.", "A", ["cat", "cow"])
-    (False, True)
-    """
-    if choices is not None:
-        letter = _letter(answer, choices)
-        if letter is not None:
-            return _states_letter(text, letter) or states(text, choices[LETTERS.index(letter)])
-    value = as_number(answer)
-    if value is not None:
-        written = answer.strip()
-        return any(number.value == value for number in find_numbers(text)) or ("/" in written and _holds_phrase(text, written))
-    key = answer_key(answer)
-    if not key:
-        return False
-    folded = text.casefold()
-    if key in _VERDICT_WORDS:
-        return _states_verdict(folded, key)
-    return _holds_phrase(folded, key) or _holds_phrase(_without_markup(folded), _without_markup(key))
-
-
-def _letter(answer: str, choices: Sequence[str]) -> str | None:
-    """Return the letter that `answer` means among `choices`, or None."""
-    bare = answer.strip().strip("()[].:* ")
-    if len(bare) == 1 and bare.upper() in LETTERS[: len(choices)]:
-        return bare.upper()
-    for letter, choice in zip(LETTERS, choices, strict=False):
-        if answer_key(choice) == answer_key(answer):
-            return letter
-    return None
 
 
 def answer_step(texts: Sequence[str], answer: str | None, problem: Problem | None = None) -> int | None:
