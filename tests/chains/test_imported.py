@@ -112,7 +112,7 @@ def test_predicted_wins_over_the_text(model, tmp_path):
     assert [chain.answer for chain in chains] == ["9", "8.0", "8", "B", None, "8", "8"]
     right, wrong = Outcome.RIGHT, Outcome.WRONG
     assert [chain.outcome for chain in chains] == [wrong, right, right, right, Outcome.UNREADABLE, None, None]
-    assert [chain.answer_step for chain in chains] == [None, 1, 1, None, None, 1, 1]
+    assert [chain.answer_step for chain in chains] == [None, 1, 1, 1, None, 1, 1]
 
 
 def test_a_cut_trace_is_cut_off(model, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundness.answers.grading import grade
+from soundness.answers import grade
 from soundness.errors import ModelError
 from soundness.models.base import Model
 from soundness.models.scripted import END, ScriptedModel, load_scripted

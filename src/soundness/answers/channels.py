@@ -100,7 +100,8 @@ _CLOSES = {_tag(form.closing): form for form in _TAGGED}
 
 _TURN = (
     # What ends a turn or opens another one, left in the text where special tokens are kept: everything behind it is not the answer.
-    r"<\|(?:im_end|im_start|eot_id|eot|eom_id|eom|endoftext|end_of_text|begin_of_text|start_header_id|header_start|end|return|end_of_turn"
+    r"<\|(?:im_end|im_start|eot_id|eot|eom_id|eom|endoftext|end_of_text|begin_of_text"
+    r"|start_header_id|header_start|end|return|end_of_turn"
     r"|user|assistant|system|observation|END_OF_TURN_TOKEN|START_OF_TURN_TOKEN|endofassistant|assistant_end|user_start|EOT|start)\|>"
     r"|<\|turn>|<turn\|>|<start_of_turn>|<end_of_turn>|</?s>|<eos>|<seed:eos>|<seed:bos>|<[｜|](?:end▁of▁sentence|User|Assistant)[｜|]>"
     r"|\[/?INST\]|\[\|(?:endofturn|user|assistant|system)\|\]"
@@ -111,7 +112,8 @@ _EVENT = re.compile(
 )
 _HEADER = re.compile(
     # The header of the model's own turn, which some tools leave in front of what it wrote; at most a few of its marks in a row.
-    r"(?:\s*(?:<s>|<\|begin_of_text\|>|(?:<\|im_start\|>|<\|turn>|<start_of_turn>)(?:assistant|model)|<\|assistant\|>|<[｜|]Assistant[｜|]>"
+    r"(?:\s*(?:<s>|<\|begin_of_text\|>|(?:<\|im_start\|>|<\|turn>|<start_of_turn>)(?:assistant"
+    r"|model)|<\|assistant\|>|<[｜|]Assistant[｜|]>"
     r"|<\|(?:start_header_id|header_start)\|>assistant<\|(?:end_header_id|header_end)\|>|\[\|assistant\|\]|\[/INST\])){1,3}\s*"
 )
 _MESSAGE = re.compile(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from soundness.answers.equality import option_of
 from soundness.answers.markup import tidy
-from soundness.answers.texts import REFUSAL, core, opening_binary, plain
+from soundness.answers.texts import REFUSAL, core, opening_binary
 from soundness.answers.values import read_value
 from soundness.records import LETTERS
 
@@ -29,21 +29,37 @@ class Choice(NamedTuple):
 
 _OPENING = re.compile(
     # Words between a marker and the letter: "most likely option", "I think it is", "clearly the".
-    r"(?:[\s*_:\"'`,]|\b(?:therefore|thus|so|hence|clearly|definitely|probably|likely|most|indeed|option|choice|letter|answer|the|is|it|it's|that|be|to|go|with|would|i|we|think|believe"
-    r"|guess|say|guessing|my|best|correct|right|final|number|statement|la|el|le|die|der|das|opción|options?|réponse|option|选项|選項|选|是|为)\b|[选項项是为])*",
+    r"(?:[\s*_:\"'`,]|\b(?:therefore|thus|so|hence|clearly|definitely|probably|likely|most"
+    r"|indeed|option|choice|letter|answer|the|is|it|it's|that|be|to|go|with|would|i|we|think"
+    r"|believe"
+    r"|guess|say|guessing|my|best|correct|right|final|number|statement|la|el|le|die|der|das"
+    r"|opción|options?|réponse|option|选项|選項|选|是|为)\b|[选項项是为])*",
     re.IGNORECASE,
 )
 _LEADING = re.compile(r"(?P<open>[(\[{<]?)\s?(?P<letter>[A-Z])(?![\w'’]|-\w)(?P<close>\s?[)\]}>]?)(?P<mark>[.:)]?)")
 _SMALL = re.compile(r"\s*(?P<open>[(\[]?)(?P<letter>[a-z])(?:(?P<close>[)\]])[.:]?|[.:)])?(?P<rest>\s+\S.*)?\s*", re.DOTALL)
 _JOINED = re.compile(
-    r"[\s*)\].]*(?:,|/|&|\+|\bor\b|\band\b|\bnor\b|\boder\b|\bund\b|\bou\b|\bet\b|或|和|、)[\s*,]*(?:or\s+|and\s+|possibly\s+)?(?:option\s+|choice\s+)?[(\[]?([A-Z])\b(?!['’\w])(?!\s+[a-z]{2})"
+    r"[\s*)\].]*(?:,|/|&|\+|\bor\b|\band\b|\bnor\b|\boder\b|\bund\b|\bou\b|\bet\b|或|和"
+    r"|、)[\s*,]*(?:or\s+|and\s+|possibly\s+)?(?:option\s+"
+    r"|choice\s+)?[(\[]?([A-Z])\b(?!['’\w])(?!\s+[a-z]{2})"
 )
-_INSIDE = re.compile(r"[(\[]([A-Z])[)\]]|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter)\s+[(\[]?([A-Z])\b(?!['’])|选项\s*([A-Z])")
+_INSIDE = re.compile(
+    r"[(\[]([A-Z])[)\]]|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter)\s+[(\[]?([A-Z])\b(?!['’])|选项\s*([A-Z])"
+)
 _PHRASE = re.compile(r"[ \t]+(?!(?:because|since|as|is|and|or|which|for|with|due|given|by|from|[-–—])\b)[^\W\d_][\w-]*")
-_CLOSED = re.compile(r"\W*$|[,.;:!?](?=\s)|\s+(?:because|since|as|or|and|is|was|which|due|by|for|in|with|that)\b|\s*[(—–]|\s-\s")
+_CLOSED = re.compile(
+    r"\W*$|[,.;:!?](?=\s)|\s+(?:because|since|as|or|and|is|was|which|due|by|for|in|with|that)\b|\s*[(—–]|\s-\s"
+)
 _BUT = re.compile(r"\b(?:but(?: rather)?|rather|instead|sondern|mais|sino)\b|而是", re.IGNORECASE)
-_NEGATED = re.compile(r"\b(?:not|n't|isn't|neither|nor|rather than|instead of|unlike|except|excluding|over|than)\s+(?:option\s+|choice\s+|the\s+|an?\s+)?[(\[\"'*]*$", re.IGNORECASE)
-_FUNCTION_WORDS = frozenset("yes no true false maybe not none both all neither it is the a an he she they this that correct incorrect right wrong one".split())
+_NEGATED = re.compile(
+    r"\b(?:not|n't|isn't|neither|nor|rather than|instead of|unlike|except|excluding|over"
+    r"|than)\s+(?:option\s+|choice\s+|the\s+|an?\s+)?[(\[\"'*]*$",
+    re.IGNORECASE,
+)
+_FUNCTION_WORDS = frozenset(
+    "yes no true false maybe not none both all neither it is the a an he she they this that"
+    " correct incorrect right wrong one".split()
+)
 _NUMBERED = re.compile(r"(?:option|choice|answer)\s+#?\(?([1-9])\)?", re.IGNORECASE)
 
 
@@ -104,7 +120,11 @@ def _labels(rest: str) -> bool:
 def _leading_letter(segment: str, letters: str) -> tuple[str, str] | None:
     """Return the letter that opens `segment`, and what stands after it, or None."""
     small = _SMALL.fullmatch(segment.strip(" *_"))
-    if small is not None and small["letter"].upper() in letters and (small["close"] or not small["rest"] or segment.strip(" *_")[1:2] in ".:)"):
+    if (
+        small is not None
+        and small["letter"].upper() in letters
+        and (small["close"] or not small["rest"] or segment.strip(" *_")[1:2] in ".:)")
+    ):
         return small["letter"].upper(), small["rest"] or ""
     opening = _OPENING.match(segment)
     start = opening.end() if opening is not None else 0
@@ -119,7 +139,11 @@ def _leading_letter(segment: str, letters: str) -> tuple[str, str] | None:
     called = re.search(r"(?:option|choice|letter|选项|answer is|is|be|选|是)\W*$", segment[:start], re.IGNORECASE) is not None
     bracketed = bool(found["open"])
     # "A dog runs", "C cells": a letter before a plain word opens a phrase, unless a connecting word follows.
-    if _PHRASE.match(rest) and not bracketed and not (called and re.search(r"(?:option|choice|letter|选项)\W*$", segment[:start], re.IGNORECASE)):
+    if (
+        _PHRASE.match(rest)
+        and not bracketed
+        and not (called and re.search(r"(?:option|choice|letter|选项)\W*$", segment[:start], re.IGNORECASE))
+    ):
         return None
     return found["letter"], rest
 
@@ -160,7 +184,9 @@ def _named_options(text: str, choices: tuple[str, ...]) -> str:
         place = folded.find(option)
         while place >= 0:
             stop = place + len(option)
-            whole = not (folded[place - 1 : place].isalnum() and option[0].isalnum()) and not (folded[stop : stop + 1].isalnum() and option[-1].isalnum())
+            whole = not (folded[place - 1 : place].isalnum() and option[0].isalnum()) and not (
+                folded[stop : stop + 1].isalnum() and option[-1].isalnum()
+            )
             if whole and _CLOSED.match(folded[stop:]) and not _NEGATED.search(folded[:place]):
                 spans.append((place, stop, LETTERS[index]))
             place = folded.find(option, place + 1)

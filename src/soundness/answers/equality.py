@@ -46,7 +46,11 @@ def letter_of(text: str) -> tuple[str, str] | None:
         return None
     if found["mark"] == "-" and not found["gap"]:
         return None
-    if found["letter"].islower() and not (found["open"] and found["close"]) and not (marked and found["rest"] and found["mark"] != "-"):
+    if (
+        found["letter"].islower()
+        and not (found["open"] and found["close"])
+        and not (marked and found["rest"] and found["mark"] != "-")
+    ):
         return None
     return found["letter"].upper(), (found["rest"] or "").strip()
 
@@ -58,7 +62,7 @@ def _small_letter(text: str) -> str | None:
 
 
 def same_answer(a: str, b: str, choices: Sequence[str] | None = None) -> bool:
-    """Return whether two answers are the same; symmetric, and never raises on any text. `choices`: the options, where there are any."""
+    """Return whether two answers are the same; symmetric, never raises. `choices`: the options, where there are any."""
     return bool(compare(a, b, choices))
 
 
@@ -133,11 +137,11 @@ def _as_formula(value: Value, written: str) -> str:
 
 
 def option_of(text: str, choices: Sequence[str]) -> str | None:
-    """Return the letter of the option that `text` is as a whole, or None where it is none or could be several.
+    r"""Return the letter of the option that `text` is as a whole, or None where it is none or could be several.
 
     Its letter, its letter with its text, its text, or what it is worth. An option's own text goes before any other reading.
 
-    >>> options = ["10 m/s", "12 m/s", r"$\\frac{1}{2}$", "none of the above"]
+    >>> options = ["10 m/s", "12 m/s", r"$\frac{1}{2}$", "none of the above"]
     >>> [option_of(text, options) for text in ("B", "b)", "(B) 12 m/s", "12", "0.5", "None of the above.", "E", "(B) 10 m/s")]
     ['B', 'B', 'B', 'B', 'C', 'D', None, None]
     """

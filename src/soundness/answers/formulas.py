@@ -1,8 +1,8 @@
 r"""Formulas: read whole or not at all, and compared as what they are: numbers, terms, equations, relations, sets, tuples, matrices.
 
-Terms are compared by their values at several places with 40 digits, relative to their size: no absolute tolerance, so that 1/2^98 is not
-1/2^99. What the grammar does not know (integrals, sums, limits) goes through math-verify's strict parser. What neither can read is
-not compared: `same_formula` then returns None.
+Terms are compared by their values at several places with 40 digits, relative to their size: no absolute tolerance, so that
+1/2^98 is not 1/2^99. What the grammar does not know (integrals, sums, limits) goes through math-verify's strict parser. What
+neither can read is not compared: `same_formula` then returns None.
 
 >>> same_formula("x^2+2x+1", "(x+1)^2"), same_formula(r"\frac{1}{2^{98}}", r"\frac{1}{2^{99}}"), same_formula(r"4\sqrt(2)", "4")
 (True, False, False)
@@ -47,11 +47,13 @@ class _Unread(Exception):  # noqa: N818 - no error: it says that a text is no fo
 # --- grammar of terms -------------------------------------------------------------------------------------------------
 
 _GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi varphi chi"
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu"
+    " nu xi rho sigma tau upsilon phi varphi chi"
     " psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell hbar".split()
 )
 _FUNCTIONS = (
-    "arcsin arccos arctan arccot arcsec arccsc arsinh arcosh artanh asin acos atan sinh cosh tanh coth sin cos tan cot sec csc exp ln log"
+    "arcsin arccos arctan arccot arcsec arccsc arsinh arcosh artanh asin acos atan sinh cosh"
+    " tanh coth sin cos tan cot sec csc exp ln log"
     " lg sqrt cbrt abs floor ceil gcd lcm min max sgn".split()
 )
 _TOKEN = re.compile(
@@ -145,7 +147,9 @@ class _Parser:
     @staticmethod
     def mixed(part: Term) -> bool:
         above, below = part[1], part[2]
-        return bool(above[0] == below[0] == "num" and above[1].denominator == below[1].denominator == 1 and 0 < above[1] < below[1])
+        return bool(
+            above[0] == below[0] == "num" and above[1].denominator == below[1].denominator == 1 and 0 < above[1] < below[1]
+        )
 
     def signed(self) -> Term:
         if self.peek() == ("mark", "-"):
@@ -345,7 +349,9 @@ class _Parser:
         if text in ("inf", "infty", "infinity", "oo", "Infinity"):
             self.next()
             return ("const", "inf")
-        named = next((name for name in sorted(_FUNCTIONS, key=len, reverse=True) if text.startswith(name) and len(name) > 2), "")
+        named = next(
+            (name for name in sorted(_FUNCTIONS, key=len, reverse=True) if text.startswith(name) and len(name) > 2), ""
+        )
         if named and len(text) > len(named) and len(text) - len(named) <= 2:  # "sinx"
             self.tokens[self.place : self.place + 1] = [("word", named), ("word", text[len(named) :])]
             return self.word(named)
@@ -505,7 +511,13 @@ def _at(term: Term, places: dict[str, Any], mp: Any) -> Any:
             raise _Unread("too large")
         if base == 0 and real <= 0:
             raise _Unread("0 to that power")
-        if mp.im(base) == 0 and base < 0 and term[2][0] in ("num", "/") and (exact := _exact(term[2])) is not None and exact.denominator % 2:
+        if (
+            mp.im(base) == 0
+            and base < 0
+            and term[2][0] in ("num", "/")
+            and (exact := _exact(term[2])) is not None
+            and exact.denominator % 2
+        ):
             # An odd root of a negative number is the real one.
             return -(abs(base) ** exponent) if exact.numerator % 2 else abs(base) ** exponent
         return base**exponent
@@ -538,7 +550,10 @@ def _function(name: str, value: Any, mp: Any) -> Any:
 
 def _places(names: Sequence[str], mp: Any) -> list[dict[str, Any]]:
     """Return places at which two terms are compared: fixed, irregular, of both signs."""
-    sevens = [mp.mpf(seed) for seed in ("0.7310585786300049", "1.9413281347652118", "-0.5772156649015329", "3.3166247903554", "-2.23606797749979")]
+    sevens = [
+        mp.mpf(seed)
+        for seed in ("0.7310585786300049", "1.9413281347652118", "-0.5772156649015329", "3.3166247903554", "-2.23606797749979")
+    ]
     places = []
     for index, base in enumerate(sevens):
         places.append({name: base + mp.mpf(position) * mp.sqrt(mp.mpf(2 + index)) / 3 for position, name in enumerate(names)})
@@ -578,7 +593,7 @@ def _near(one: Any, other: Any, mp: Any) -> bool:
     if mp.isinf(one) or mp.isinf(other):
         return bool(one == other)
     size = max(abs(one), abs(other))
-    # 40 digits are worked with: what cancels to below 1e-30 of its parts is zero, and decimals in an answer may be rounded at the ninth.
+    # 40 digits are worked with: what cancels to almost nothing is zero, and decimals may be rounded at the ninth place.
     return bool(abs(one - other) <= max(size * mp.mpf(10) ** -10, mp.mpf(10) ** -35 if size < mp.mpf(10) ** -34 else 0))
 
 
@@ -599,11 +614,17 @@ class _Formula:
 _RELATION = re.compile(r"<=|>=|=<|=>|!=|≤|≥|≠|<|>")
 _SIGNS = {"<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥", "!=": "≠"}
 _TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤", "≠": "≠", "=": "="}
-_NAMED = re.compile(r"\s*([a-zA-Zα-ω](?:_\{?\w{1,4}\}?|'|[₀-₉])*(?:\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?)\s*(?:=|:=|∈|\bin\b(?=\s*[\[({]))\s*")
+_NAMED = re.compile(
+    r"\s*([a-zA-Zα-ω](?:_\{?\w{1,4}\}?|'|[₀-₉])*(?:\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?)\s*(?:="
+    r"|:=|∈|\bin\b(?=\s*[\[({]))\s*"
+)
 _REALS = re.compile(r"ℝ|all real(?: numbers| x)?|any real number|every real number|R", re.IGNORECASE)
 _NOTHING = re.compile(r"∅|\\?\{\s*\\?\}|no (?:real )?solutions?|none|empty set", re.IGNORECASE)
 _MATRIX = re.compile(r"\\begin\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
-_PERIOD = re.compile(r"(\d{0,9})\.(\d{0,30})(?:\\(?:overline|bar|dot)\s?\{?(\d{1,30})\}?(?:\\dot\s?\{?(\d)\}?)?|\((\d{1,30})\)(?=$|[^\w(]))")
+_PERIOD = re.compile(
+    r"(\d{0,9})\.(\d{0,30})(?:\\(?:overline|bar|dot)\s?\{?(\d{1,30})\}?(?:\\dot\s?\{?(\d)\}?)?"
+    r"|\((\d{1,30})\)(?=$|[^\w(]))"
+)
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -693,7 +714,11 @@ def _read(text: str) -> _Formula:
         inside = _read(text[named.end() :].strip())
         if inside.name:
             raise _Unread("two names")
-        if "=" in named[0] and inside.shape == "list" and not all(part.shape == "term" and not part.name for part in inside.parts):
+        if (
+            "=" in named[0]
+            and inside.shape == "list"
+            and not all(part.shape == "term" and not part.name for part in inside.parts)
+        ):
             raise _Unread("a system")
         return _Formula(inside.shape, inside.parts, named[1])
     if _REALS.fullmatch(text):
@@ -715,7 +740,9 @@ def _read(text: str) -> _Formula:
         return _Formula("list", parts)
     if relations:
         sides = _split(text, _relation_at)
-        if len(sides) != len(relations) + 1 or "=" in text.replace("<=", "").replace(">=", "").replace("=<", "").replace("=>", "").replace("!=", ""):
+        if len(sides) != len(relations) + 1 or "=" in text.replace("<=", "").replace(">=", "").replace("=<", "").replace(
+            "=>", ""
+        ).replace("!=", ""):
             raise _Unread("relation")
         terms = [_term(side.strip()) for side in sides]
         return _Formula("relation", tuple(x for pair in zip(terms, [*relations, ""], strict=True) for x in pair)[:-1])
@@ -725,7 +752,9 @@ def _read(text: str) -> _Formula:
     if "±" in text or "∓" in text:
         if text.count("±") + text.count("∓") > 2:
             raise _Unread("signs")
-        return _Formula("set", tuple(_read(text.replace("±", one).replace("∓", other)) for one, other in (("+", "-"), ("-", "+"))))
+        return _Formula(
+            "set", tuple(_read(text.replace("±", one).replace("∓", other)) for one, other in (("+", "-"), ("-", "+")))
+        )
     return _Formula("term", (_term(text),))
 
 
@@ -772,11 +801,9 @@ def _term(text: str) -> Term:
 def _same(a: _Formula, b: _Formula) -> bool:
     if a.name and b.name and a.name != b.name:
         return False
-    ranges = [_ranges(one) for one in (a, b)]
-    if ranges[0] is not None and ranges[1] is not None and "interval" not in (a.shape, b.shape):
-        return _same_ranges(*ranges)
-    if ranges[0] is not None and ranges[1] is not None and not (a.shape == b.shape == "interval"):
-        return _same_ranges(*ranges)
+    one, other = _ranges(a), _ranges(b)
+    if one is not None and other is not None and not (a.shape == b.shape == "interval"):
+        return _same_ranges(one, other)
     if a.shape == b.shape == "interval":
         return a.parts[2:] == b.parts[2:] and _agree(a.parts[0], b.parts[0]) and _agree(a.parts[1], b.parts[1])
     if a.shape == "term" and b.shape == "term":
@@ -788,7 +815,9 @@ def _same(a: _Formula, b: _Formula) -> bool:
     if a.shape == b.shape == "matrix":
         sizes = [[len(row) for row in one.parts] for one in (a, b)]
         return sizes[0] == sizes[1] and all(
-            _agree(one, other) for row, others in zip(a.parts, b.parts, strict=True) for one, other in zip(row, others, strict=True)
+            _agree(one, other)
+            for row, others in zip(a.parts, b.parts, strict=True)
+            for one, other in zip(row, others, strict=True)
         )
     several = [_several(one) for one in (a, b)]
     if several[0] is not None and several[1] is not None:
@@ -827,12 +856,14 @@ def _ranges(formula: _Formula) -> list[tuple[Term, Term, bool, bool]] | None:
     """Return a set of real numbers as ranges (low, high, closed below, closed above), or None where it is none."""
     infinite: tuple[Term, Term] = (("neg", ("const", "inf")), ("const", "inf"))
     if formula.shape == "interval":
-        return [(*formula.parts[:2], formula.parts[2], formula.parts[3])]  # type: ignore[list-item]
+        return [(formula.parts[0], formula.parts[1], formula.parts[2], formula.parts[3])]
     if formula.shape == "reals":
         return [(*infinite, False, False)]
     if formula.shape == "union":
         pieces = [_ranges(part) for part in formula.parts]
-        return None if any(piece is None for piece in pieces) else [one for piece in pieces if piece is not None for one in piece]
+        return (
+            None if any(piece is None for piece in pieces) else [one for piece in pieces if piece is not None for one in piece]
+        )
     if formula.shape == "relation" and len(formula.parts) in (3, 5):
         parts = formula.parts
         if len(parts) == 3:
@@ -919,9 +950,34 @@ def _proportional(a: Term, b: Term, *, positive: bool) -> bool:
         return all(_near(ratio, ratios[0], mp) for ratio in ratios) and not (positive and mp.re(ratios[0]) <= 0)
 
 
-_MARK = re.compile(r"\\[a-zA-Z]|[\^=<>≤≥≠√π∞±∪∈∅ℝ⌊⌈∫∑|{}¹²³⁴-⁹]|(?<![^\W\d_])[a-z]\s?[-+*/]\s?[a-z\d]|\d\s?[-+*/^]\s?[a-z](?![a-z])|\d\s?[a-z](?![a-z])|\d\s?[-+*/(]\s?\d|\d!|\)\s?\(|[-+*/]\s?\(|\(\s?-?\d+(?:\.\d+)?\s?,|\d\s?[,;]\s?-?\d")
+_MARK = re.compile(
+    r"\\[a-zA-Z]|[\^=<>≤≥≠√π∞±∪∈∅ℝ⌊⌈∫∑|{}¹²³⁴-⁹]|(?<![^\W\d_])[a-z]\s?[-+*/]\s?[a-z\d]"
+    r"|\d\s?[-+*/^]\s?[a-z](?![a-z])|\d\s?[a-z](?![a-z])|\d\s?[-+*/(]\s?\d|\d!|\)\s?\("
+    r"|[-+*/]\s?\(|\(\s?-?\d+(?:\.\d+)?\s?,|\d\s?[,;]\s?-?\d"
+)
 _LONG_WORD = re.compile(r"(?<!\\)[^\W\d_]{2,}")
-_FORMULA_WORDS = frozenset([*_FUNCTIONS, *_GREEK, "pi", "infty", "inf", "and", "or", "mod", "begin", "end", "pmatrix", "bmatrix", "vmatrix", "matrix", "in", "dx", "dy", "dt"])
+_FORMULA_WORDS = frozenset(
+    [
+        *_FUNCTIONS,
+        *_GREEK,
+        "pi",
+        "infty",
+        "inf",
+        "and",
+        "or",
+        "mod",
+        "begin",
+        "end",
+        "pmatrix",
+        "bmatrix",
+        "vmatrix",
+        "matrix",
+        "in",
+        "dx",
+        "dy",
+        "dt",
+    ]
+)
 
 
 def is_formula(text: str) -> bool:
@@ -934,14 +990,21 @@ def is_formula(text: str) -> bool:
     if _MARK.search(bare) is None:
         return False
     bare, _ = _without_unit(bare)
-    words = [word for word in _LONG_WORD.findall(re.sub(r"\\[a-zA-Z]+", " ", bare)) if word not in _FORMULA_WORDS and word.casefold() not in _FORMULA_WORDS]
-    return all(len(word) <= 3 and bool(re.search(rf"(?<![^\W\d_]){word}\s?[\^=+*/<>()-]|[\d^=+*/<>(-]\s?{word}", bare)) for word in words)
+    words = [
+        word
+        for word in _LONG_WORD.findall(re.sub(r"\\[a-zA-Z]+", " ", bare))
+        if word not in _FORMULA_WORDS and word.casefold() not in _FORMULA_WORDS
+    ]
+    return all(
+        len(word) <= 3 and bool(re.search(rf"(?<![^\W\d_]){word}\s?[\^=+*/<>()-]|[\d^=+*/<>(-]\s?{word}", bare))
+        for word in words
+    )
 
 
 def worth(text: str) -> Fraction | None:
-    """Return the exact value of a formula that is a rational number: 10!, 2^10, 3*4; None where it is none.
+    r"""Return the exact value of a formula that is a rational number: 10!, 2^10, 3*4; None where it is none.
 
-    >>> worth("10!"), worth(r"\\binom{10}{3}"), worth("x"), worth("sqrt(2)")
+    >>> worth("10!"), worth(r"\binom{10}{3}"), worth("x"), worth("sqrt(2)")
     (Fraction(3628800, 1), Fraction(120, 1), None, None)
     """
     try:
@@ -978,7 +1041,10 @@ def same_formula(a: str, b: str) -> bool | None:
         return None
 
 
-_BEYOND = re.compile(r"\\(?:int|iint|oint|sum|prod|lim|partial|nabla|frac\s?\{d|vec|hat|det|binom|begin|mod|pmod|bmod|mathbb|cap|setminus|Re|Im)(?![a-z])")
+_BEYOND = re.compile(
+    r"\\(?:int|iint|oint|sum|prod|lim|partial|nabla|frac\s?\{d|vec|hat|det|binom|begin|mod"
+    r"|pmod|bmod|mathbb|cap|setminus|Re|Im)(?![a-z])"
+)
 
 
 def _verified(a: str, b: str) -> bool | None:
@@ -1007,8 +1073,19 @@ def _verified(a: str, b: str) -> bool | None:
 
     try:
         one, other = worked_out(a), worked_out(b)
-        return bool(math_verify.verify(one, other, float_rounding=15, numeric_precision=15, timeout_seconds=5, raise_on_error=True))
-    except (TimeoutException, ValueError, TypeError, ArithmeticError, AttributeError, NotImplementedError, RecursionError, sympy.SympifyError):
+        return bool(
+            math_verify.verify(one, other, float_rounding=15, numeric_precision=15, timeout_seconds=5, raise_on_error=True)
+        )
+    except (
+        TimeoutException,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+        NotImplementedError,
+        RecursionError,
+        sympy.SympifyError,
+    ):
         return None
     except Exception as error:  # the parser raises the bare class for what it cannot read
         if type(error) is not Exception:

@@ -15,8 +15,8 @@ MAX_ANSWER = 2000
 """Characters of a stated answer that are looked at; what is longer is no answer that could be compared."""
 
 _FOLD = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code - 0xFEE0) not in ",.!?;"}
-# Full-width forms as their plain ones, character by character, so that places in the text stay what they are. The full-width comma and
-# full stop stay: between digits they separate, where a plain comma groups.
+# Full-width forms as their plain ones, character by character, so that places in the text stay what they are. The full-width
+# comma and full stop stay: between digits they separate, where a plain comma groups.
 _FOLD |= {ord(mark): "-" for mark in "−–‐‑‒﹣－"}
 _FOLD |= {ord(mark): '"' for mark in "“”„‟"} | {ord(mark): "'" for mark in "’‘‛"}
 _FOLD |= {ord("\u00a0"): " ", ord("\u3000"): " ", ord("\u200b"): " ", ord("\ufeff"): " "}
@@ -36,15 +36,20 @@ _STYLES = (
     r"|bm|bold|ensuremath|pmb"
 )
 _STYLED = re.compile(rf"\\(?:{_STYLES})\s*\{{([^{{}}]*)\}}")
-_BARE_STYLE = re.compile(rf"\\(?:{_STYLES}|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?|rm|bf|it|cal|tt|sf)(?![a-zA-Z])")
+_BARE_STYLE = re.compile(
+    rf"\\(?:{_STYLES}|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?|rm|bf|it|cal|tt|sf)(?![a-zA-Z])"
+)
 _NAMED = {
     "times": "*", "cdot": "*", "ast": "*", "div": "/", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥",
-    "lt": "<", "gt": ">", "ne": "≠", "neq": "≠", "approx": "≈", "simeq": "≈", "sim": "~", "infty": "∞", "pm": "±", "mp": "∓", "in": "∈",
+    "lt": "<", "gt": ">", "ne": "≠", "neq": "≠", "approx": "≈", "simeq": "≈", "sim": "~", "infty": "∞", "pm": "±", "mp": "∓",
+    "in": "∈",
     "cup": "∪", "cap": "∩", "emptyset": "∅", "varnothing": "∅", "ldots": "…", "dots": "…", "cdots": "…", "dotsc": "…", "degree": "°",
     "circ": "°", "pi": "π", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "colon": ":", "quad": " ", "qquad": " ", "to": "→",
     "rightarrow": "→", "Rightarrow": "⇒", "implies": "⇒", "therefore": " ", "land": "∧", "wedge": "∧", "lor": "∨", "vee": "∨",
-    "neg": "¬", "lnot": "¬", "setminus": "∖", "backslash": "∖", "mathbb{R}": "ℝ", "mathbb{Z}": "ℤ", "mathbb{N}": "ℕ", "mathbb{Q}": "ℚ",
-    "mathbb{C}": "ℂ", "euro": "€", "pounds": "£", "yen": "¥", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]", "prime": "'",
+    "neg": "¬", "lnot": "¬", "setminus": "∖", "backslash": "∖", "mathbb{R}": "ℝ", "mathbb{Z}": "ℤ", "mathbb{N}": "ℕ",
+    "mathbb{Q}": "ℚ",
+    "mathbb{C}": "ℂ", "euro": "€", "pounds": "£", "yen": "¥", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]",
+    "prime": "'",
 }  # fmt: skip
 """TeX command -> the character it stands for."""
 _NAME = re.compile(rf"\\({'|'.join(sorted(map(re.escape, _NAMED), key=len, reverse=True))})(?![a-zA-Z])")
@@ -55,7 +60,10 @@ _INLINE = re.compile(
     # TeX between dollars, by Pandoc's rule: no blank inside the dollars, no digit behind the closing one ("$5 and $7" is money).
     r"(?<![\\$\w])\$\$?(?=[^\s$])([^$\n]{1,400}?)(?<=[^\s\\])\$\$?(?!\d)"
 )
-_EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*(?![\w*])|(?<!\w)_(?=[^\s_])([^_\n]{1,200}?)(?<=[^\s_])_(?!\w)")
+_EMPHASIS = re.compile(
+    r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*(?![\w*])"
+    r"|(?<!\w)_(?=[^\s_])([^_\n]{1,200}?)(?<=[^\s_])_(?!\w)"
+)
 _BRACE = re.compile(r"[{}]")
 
 

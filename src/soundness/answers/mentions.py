@@ -96,7 +96,10 @@ def _states_number(text: str, answer: str, value: Fraction) -> bool:
     if "/" in written and _holds_phrase(text, written):
         return True
     tidied = tidy(text)
-    if tidied == text and re.search(r"minus|negative|[½-⅞²³]|\d[/.' ,_]\d|\d\s?(?:million|billion|thousand|hundred|dozen)", text) is None:
+    if (
+        tidied == text
+        and re.search(r"minus|negative|[½-⅞²³]|\d[/.' ,_]\d|\d\s?(?:million|billion|thousand|hundred|dozen)", text) is None
+    ):
         return False
     wanted = read_value(answer)
     unit = wanted.amounts[0].unit if wanted is not None and wanted.amounts else None
@@ -145,7 +148,12 @@ def _number(answer: str) -> Fraction | None:
     return value.amounts[0].value if value is not None and value.kind == "number" and not value.ordinal else None
 
 
-_MATH = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]|\$\$(.+?)\$\$|(?<![\\$])\$(?=[^\s$])([^$\n]+?)(?<=[^\s\\])\$(?!\d)|\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", re.DOTALL)
+_MATH = re.compile(
+    r"\\\((.+?)\\\)|\\\[(.+?)\\\]|\$\$(.+?)\$\$"
+    r"|(?<![\\$])\$(?=[^\s$])([^$\n]+?)(?<=[^\s\\])\$(?!\d)"
+    r"|\\boxed\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}",
+    re.DOTALL,
+)
 
 
 def _formulas(text: str) -> list[str]:

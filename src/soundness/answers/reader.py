@@ -1,8 +1,8 @@
 r"""What a free text answers, and whether that is right: the one function that grades, everywhere.
 
-Stages, each testable alone: channels (what is said), statements (where an answer is stated), results and choices (what is stated there),
-equality (whether it is the reference). Right, wrong, unreadable and cut off are four things: a text that states no answer is not wrong, and
-one that the token limit cut before its answer is not even unreadable.
+Stages, each testable alone: channels (what is said), statements (where an answer is stated), results and choices (what is stated
+there), equality (whether it is the reference). Right, wrong, unreadable and cut off are four things: a text that states no answer is
+not wrong, and one that the token limit cut before its answer is not even unreadable.
 
 >>> grade("3 + 4 = 7, so the answer is 7.", "stop", Problem("1", "3 + 4?", "7"))
 Grade(outcome=<Outcome.RIGHT: 'right'>, answer='7', span=Stretch(start=28, stop=29), confidence='high', how='marker')
@@ -31,7 +31,7 @@ from soundness.records import Finish, Outcome, Problem
 __all__ = ["Confidence", "Grade", "conclusion_start", "grade", "read_answer"]
 
 Confidence = Literal["high", "low"]
-"""`high` for an outright statement, `low` for what was taken for the answer because nothing was stated: the last number, a bare reply."""
+"""`high` for an outright statement; `low` for what was taken for the answer as nothing was stated: the last number, a bare reply."""
 
 
 class Grade(NamedTuple):
@@ -129,10 +129,17 @@ def _otherwise(segment: str, kind: _Kind, boxed: bool) -> Reading | None:
         return Reading(None)
     if boxed or (is_formula(text) and len(text) <= 60):
         return Reading(text)
-    return Reading(text) if len(text.split()) <= 2 and re.fullmatch(r"[^\W\d_]+(?: [^\W\d_]+)?", text) and binary(text) is not None else None
+    return (
+        Reading(text)
+        if len(text.split()) <= 2 and re.fullmatch(r"[^\W\d_]+(?: [^\W\d_]+)?", text) and binary(text) is not None
+        else None
+    )
 
 
-_LETTER_SAID = re.compile(r"(?:[\s*_\"']|\b(?:option|choice|letter|the|is|it|clearly|probably|most likely|therefore|thus)\b)*[(\[]?([A-Z])\b(?!['’])")
+_LETTER_SAID = re.compile(
+    r"(?:[\s*_\"']|\b(?:option|choice|letter|the|is|it|clearly|probably|most likely|therefore"
+    r"|thus)\b)*[(\[]?([A-Z])\b(?!['’])"
+)
 
 
 def _read_letter(segment: str, kind: _Kind) -> Reading | None:
@@ -191,7 +198,12 @@ def _located(text: str, start: int, stop: int, answer: str | None) -> Stretch:
 def _is_answer_mark(text: str, statement: Statement, kind: _Kind) -> bool:
     """Return whether a line that begins with #### holds an answer, as in GSM8K, and is no heading of the fourth level."""
     content = tidy(statement.of(text)).strip(" *:")
-    if re.match(r"(?:(?:the\s+)?(?:final\s+)?(?:answer|result|solution|conclusion)\b|step\b|part\b|case\b|\(?\d{1,2}[.)]\s)", content, re.IGNORECASE):
+    if re.match(
+        r"(?:(?:the\s+)?(?:final\s+)?(?:answer|result|solution|conclusion)\b|step\b|part\b|case\b"
+        r"|\(?\d{1,2}[.)]\s)",
+        content,
+        re.IGNORECASE,
+    ):
         return False
     if kind.name == "choice":
         assert kind.choices is not None
@@ -204,7 +216,9 @@ def _is_answer_mark(text: str, statement: Statement, kind: _Kind) -> bool:
     if is_formula(content):
         return True
     following = text[statement.stop :].strip()
-    return kind.name in ("text", "unknown") and (not following or next_question(following, 0) == 0) and len(content.split()) <= 8
+    return (
+        kind.name in ("text", "unknown") and (not following or next_question(following, 0) == 0) and len(content.split()) <= 8
+    )
 
 
 def _names_answer(segment: str, source: str, kind: _Kind) -> bool:
@@ -214,9 +228,15 @@ def _names_answer(segment: str, source: str, kind: _Kind) -> bool:
         assert kind.choices is not None
         if option_of(bare, kind.choices) is not None:
             return True
-        return re.search(r"(?:option|choice|answer|statement|letter)\s+[(\[]?[A-Z][)\]]?$|^[(\[][A-Z][)\]]", bare, re.IGNORECASE) is not None
+        return (
+            re.search(r"(?:option|choice|answer|statement|letter)\s+[(\[]?[A-Z][)\]]?$|^[(\[][A-Z][)\]]", bare, re.IGNORECASE)
+            is not None
+        )
     if source == "judged":
-        return kind.name == "letter" and letter_of(re.sub(r"^(?:option|choice|answer)\s+", "", bare, flags=re.IGNORECASE)) is not None
+        return (
+            kind.name == "letter"
+            and letter_of(re.sub(r"^(?:option|choice|answer)\s+", "", bare, flags=re.IGNORECASE)) is not None
+        )
     if kind.name in ("number", "unknown"):
         return read_value(bare) is not None
     return len(bare.split()) <= 6 and not re.match(r"(?:this|that|it|what|which|he|she|they|we|i)\b", bare, re.IGNORECASE)
@@ -284,13 +304,15 @@ def _blocked(text: str, channels: Channels, kind: _Kind) -> _Found | None:
 
 
 _BARE_WORDS = re.compile(
-    r"\b(?:is|are|was|were|be|has|have|had|it|he|she|we|they|i|you|there|this|that|these|because|so|then|therefore|let|to|will|would|can|cannot|do|does|did|not|sorry|step|first|if|how|what|why|who|when)\b|[=:?]",
+    r"\b(?:is|are|was|were|be|has|have|had|it|he|she|we|they|i|you|there|this|that|these"
+    r"|because|so|then|therefore|let|to|will|would|can|cannot|do|does|did|not|sorry|step|first"
+    r"|if|how|what|why|who|when)\b|[=:?]",
     re.IGNORECASE,
 )
 
 
 def _unmarked(text: str, start: int, stop: int, kind: _Kind) -> _Found | None:
-    """Return what a text answers that never says so: a reply that is nothing else, a last line that is an option, or the last number."""
+    """Return what a text answers that never says so: a bare reply, a last line that is an option, or the last number."""
     question = next_question(text, start)
     if question is not None and question < stop and re.search(r"\d|\n", text[start:question].strip()) is not None:
         stop = question
@@ -326,7 +348,11 @@ def _bare_reply(text: str, start: int, stop: int, whole: str, kind: _Kind) -> _F
             return None
         reading = read_formula(line)
     elif kind.name == "unknown":
-        if read_value(line) is None and (not is_formula(line) or _BARE_WORDS.search(line)) and (_BARE_WORDS.search(line) or len(line.split()) > 6):
+        if (
+            read_value(line) is None
+            and (not is_formula(line) or _BARE_WORDS.search(line))
+            and (_BARE_WORDS.search(line) or len(line.split()) > 6)
+        ):
             return None
         reading = read_anything(line)
     else:
@@ -410,7 +436,7 @@ def grade(text: str, finish: Finish, problem: Problem, prompt: str = "") -> Grad
 
 
 def _begins_like(reference: str, answer: str, kind: _Kind) -> bool:
-    """Return whether an answer in words is the reference and then more behind a comma: "Paris, France" may be a gloss, or another part."""
+    """Return whether an answer in words is the reference and more behind a comma: "Paris, France" may be a gloss or another part."""
     if kind.name != "text" or "," in reference:
         return False
     head, comma, _ = tidy(answer).partition(",")
@@ -430,7 +456,9 @@ def read_answer(text: str, choices: Sequence[str] | None = None, prompt: str = "
     return grade(text, "stop", Problem("", "", None, choices=None if choices is None else tuple(choices)), prompt).answer
 
 
-def conclusion_start(text: str, choices: Sequence[str] | None = None, reference: str | None = None, prompt: str = "") -> int | None:
+def conclusion_start(
+    text: str, choices: Sequence[str] | None = None, reference: str | None = None, prompt: str = ""
+) -> int | None:
     """Return the character where the last outright statement of an answer begins, or None where nothing is stated outright."""
     kind = _kind_of(reference, choices)
     channels = split_channels(text, prompt)

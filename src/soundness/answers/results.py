@@ -32,29 +32,47 @@ _OR = re.compile(r"[\s,*%]*\b(?:or|and/or|oder|ou)\b\s*", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:,|\band\b|&|\bund\b|\bet\b|;)\s*(?:also\s+)?$", re.IGNORECASE)
 _RESULT = re.compile(
     # Words that lead from a first number to the one that it comes to.
-    r",\s+or\s+(?=[$€£]?\d)|[,;:—-]?\s*\b(?:which|that|this|so|thus|hence|therefore|giving|making|leaving|for a total|totall?ing|in total|altogether|equals?|is|comes to|amounts to|adding up to|i\.e\.|yielding|resulting in|meaning|means|for a|with a total)\b|=|→|⇒|≈",
+    r",\s+or\s+(?=[$€£]?\d)|[,;:—-]?\s*\b(?:which|that|this|so|thus|hence|therefore|giving"
+    r"|making|leaving|for a total|totall?ing|in total|altogether|equals?|is|comes to|amounts"
+    r" to|adding up to|i\.e\.|yielding|resulting in|meaning|means|for a|with a total)\b|=|→|⇒"
+    r"|≈",
     re.IGNORECASE,
 )
 _OPERATOR = re.compile(r"\s?(?:[-+*/^×÷·]\s?(?=[\w(\\$√])|[(\\√{](?![,.\s])|[a-zA-Zα-ω](?![a-zA-Z])|π|!)")
 _ADJUNCT = re.compile(
     # Words that hang a number on to the result: "after 3 years", "of the 12 students", "per 5 kg", "out of 24".
-    r"\b(?:after|in|within|during|over|for|per|every|each|before|until|since|on|at|from|with|between|than|out of|by|about age|aged|day|step|week|year|page|grade|question|number|part|room|bus|route|chapter|nach|in|après|en|depuis|después de)\s+"
-    r"(?:the\s+|another\s+|a\s+|an\s+|all\s+|about\s+|next\s+|first\s+|last\s+|those\s+|these\s+|other\s+|his\s+|her\s+|their\s+|its\s+|only\s+)*[$€£]?$|(?:\d%?|\bout|\beach|\bmost|\bsome|\bnone|\bany|\ball|\bhalf|\bpercent|\bone|^\W*)\s+of\s+(?:the\s+|his\s+|her\s+|their\s+|these\s+|those\s+)*[$€£]?$|\b(?:of|sum of|difference of|product of|average of|between)\s+\S+\s+(?:and\s+)?$",
+    r"\b(?:after|in|within|during|over|for|per|every|each|before|until|since|on|at|from|with"
+    r"|between|than|out of|by|about age|aged|day|step|week|year|page|grade|question|number"
+    r"|part|room|bus|route|chapter|nach|in|après|en|depuis|después de)\s+"
+    r"(?:the\s+|another\s+|a\s+|an\s+|all\s+|about\s+|next\s+|first\s+|last\s+|those\s+"
+    r"|these\s+|other\s+|his\s+|her\s+|their\s+|its\s+|only\s+)*[$€£]?$|(?:\d%?|\bout|\beach"
+    r"|\bmost|\bsome|\bnone|\bany|\ball|\bhalf|\bpercent|\bone|^\W*)\s+of\s+(?:the\s+|his\s+"
+    r"|her\s+|their\s+|these\s+|those\s+)*[$€£]?$|\b(?:of|sum of|difference of|product of"
+    r"|average of|between)\s+\S+\s+(?:and\s+)?$",
     re.IGNORECASE,
 )
-_TIME_ADJUNCT = re.compile(r"\b(?:for|in|over|within|during|after|every|per|at|on|with)\s+(?:the\s+|another\s+|a\s+|all\s+)*[$€£]?$", re.IGNORECASE)
+_TIME_ADJUNCT = re.compile(
+    r"\b(?:for|in|over|within|during|after|every|per|at|on|with)\s+(?:the\s+|another\s+|a\s+"
+    r"|all\s+)*[$€£]?$",
+    re.IGNORECASE,
+)
 _WEAK = re.compile(r"\b(?:for|with|at|on|by|in|from)\s+(?:the\s+|a\s+|an\s+|only\s+|just\s+)*[$€£]?$", re.IGNORECASE)
 _WORDED = re.compile(r"[A-Za-z]{2,}\W+[A-Za-z]{2,}")
 _ASSIGNED = re.compile(r"(?<![\w\\])([a-zA-Z](?:_\{?\w+\}?)?)\s*=(?!=)")
 _CLAUSE = re.compile(r"[,;:]\s|\s[-—]\s|\s(?:and|so|which|giving|making|for a total|therefore|thus|or|but)\s", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
-    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty"
+    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen"
+    r"|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty"
     r"|sixty|seventy|eighty|ninety|half|a (?:hundred|thousand|million|dozen|third|quarter|half))\b",
     re.IGNORECASE,
 )
 _COPULA = re.compile(r"\s?(?:です|である|だ|입니다|이다|예요|이에요|이다)[.。]?$")
 _ALTERNATIVE = re.compile(r",?\s+(?:or|oder|ou)\s+|\s+\(?(?:or|i\.e\.)\s+", re.IGNORECASE)
-_IDLE = re.compile(r"(?:[\s:*_\"'`|=≈~(]|\b(?:approximately|about|around|roughly|exactly|only|just|simply|equal to|indeed|therefore|thus|the number|the value|equals|that is)\b)*", re.IGNORECASE)
+_IDLE = re.compile(
+    r"(?:[\s:*_\"'`|=≈~(]|\b(?:approximately|about|around|roughly|exactly|only|just|simply"
+    r"|equal to|indeed|therefore|thus|the number|the value|equals|that is)\b)*",
+    re.IGNORECASE,
+)
 
 
 def _worth(value: Value) -> str:
@@ -74,8 +92,8 @@ def _plain_decimal(text: str, value: Value, comma: bool) -> str:
 def read_number(segment: str, *, boxed: bool = False, comma: bool = False) -> Reading | None:
     """Return what a segment states where a number is wanted; None where it holds no number at all.
 
-    A segment that is a value or a formula as a whole is read whole: "3x" states 3x and not 3. Of a sentence the result is read: behind
-    the last equals sign, behind "which is", the last number that is not hung on by "after", "of", "per" and the like.
+    A segment that is a value or a formula as a whole is read whole: "3x" states 3x and not 3. Of a sentence the result is read:
+    behind the last equals sign, behind "which is", the last number that is not hung on by "after", "of", "per" and the like.
     """
     text = tidy(segment).strip(" \t\n")
     if not boxed:
@@ -155,7 +173,9 @@ def _leading(text: str, comma: bool) -> Reading | None:
         return Reading(clause, text[start + len(clause) :])
     ranged = re.match(r"\s?(?:-|to|bis|until)\s?(?=\d)|\s?(?:remainder|R)\s?\d|\s?,\s?(?=\d)|\s(?:and|und|et)\s(?=\d)", rest)
     if ranged is not None:
-        pieces = re.match(r"(?:\s?(?:-|to|bis|until|,|and|remainder|R|und|et)\s?(?:and\s)?[$€£]?\d[\d.,/]*)+(?:\s?[a-z]+)?", rest)
+        pieces = re.match(
+            r"(?:\s?(?:-|to|bis|until|,|and|remainder|R|und|et)\s?(?:and\s)?[$€£]?\d[\d.,/]*)+(?:\s?[a-z]+)?", rest
+        )
         whole = written + (pieces[0].rstrip(".,") if pieces is not None else "")
         return Reading(whole, rest[len(whole) - len(written) :]) if read_value(whole) is not None else Reading(None, rest)
     if re.match(r"(?:\s[a-z]+){1,3},?\s+(?:and|or)\s+(?:another\s+)?[$€£]?\d+\s+[a-z]+", rest) and not _RESULT.search(rest):
@@ -167,16 +187,25 @@ def _leading(text: str, comma: bool) -> Reading | None:
             return result
     unit = re.match(r"\s?(?:\(?[a-z][a-z'-]*\)?)(?:\s(?:per|a|an|each)\s[a-z]+)?(?![\w'])", rest)
     named = read_value(written + unit[0]) if unit is not None and not _CLAUSE.match(unit[0] + " ") else None
-    if named is not None and unit is not None and named.words and not re.match(r"\s?(?:and|or|of|is|are|in|on|for|to|by|as|so|when|after|because|since|which|if|from|with|at)\b", unit[0]):
+    if (
+        named is not None
+        and unit is not None
+        and named.words
+        and not re.match(
+            r"\s?(?:and|or|of|is|are|in|on|for|to|by|as|so|when|after|because|since|which|if|from|with"
+            r"|at)\b",
+            unit[0],
+        )
+    ):
         return Reading(_plain_decimal(written, first, comma) + unit[0], rest[unit.end() :])
     return Reading(_plain_decimal(written, first, comma), rest)
 
 
 def _comes_to(rest: str, mark: re.Match[str]) -> bool:
-    """Return whether the words behind a leading number lead to its result rather than explain it: ", which is 30" and not "since it is 30"."""
-    return re.search(r"\b(?:because|since|as|if|when|where|not|check|before)\b", rest[: mark.start()], re.IGNORECASE) is None and not (
-        re.match(r"\s*\(", rest)
-    )
+    """Return whether the words behind a leading number lead to its result (", which is 30") rather than explain it ("since")."""
+    return re.search(
+        r"\b(?:because|since|as|if|when|where|not|check|before)\b", rest[: mark.start()], re.IGNORECASE
+    ) is None and not (re.match(r"\s*\(", rest))
 
 
 def _sentence(text: str, comma: bool) -> Reading | None:
@@ -186,7 +215,9 @@ def _sentence(text: str, comma: bool) -> Reading | None:
         words = list(_WORD_NUMBER.finditer(text))
         for word in reversed(words):
             value = value_at(text, word.start(), comma=comma)
-            if value is not None and not (word[0].casefold() == "one" and re.match(r"\s+(?:of|can|must|has|who|that|way|another)\b", text[word.end() :])):
+            if value is not None and not (
+                word[0].casefold() == "one" and re.match(r"\s+(?:of|can|must|has|who|that|way|another)\b", text[word.end() :])
+            ):
                 return Reading(text[value.start : value.stop], text[value.stop :])
         return None
     free, weak = [], []
@@ -200,15 +231,23 @@ def _sentence(text: str, comma: bool) -> Reading | None:
         free.append(index)
     chosen = free[-1] if free else weak[-1] if weak else len(values) - 1
     # "for $18" behind "she sells 9 eggs" is the result; "at $2 each" is not.
-    money = [index for index in weak if values[index].amounts[0].unit is not None and values[index].amounts[0].unit.dimension in "$€£¥₹₩元"]  # type: ignore[union-attr]
-    if free and money and money[-1] > chosen and re.search(r"\bfor\s+[$€£]?$", text[: values[money[-1]].start]) and not re.match(r"\s*(?:each|per|a|apiece)\b", text[values[money[-1]].stop :]):
+    money = [index for index in weak if _is_money(values[index])]
+    if (
+        free
+        and money
+        and money[-1] > chosen
+        and re.search(r"\bfor\s+[$€£]?$", text[: values[money[-1]].start])
+        and not re.match(r"\s*(?:each|per|a|apiece)\b", text[values[money[-1]].stop :])
+    ):
         chosen = money[-1]
     value = values[chosen]
     if len(free) > 1 and chosen == free[-1]:
         other = values[free[-2]]
         between = text[other.stop : value.start]
-        if re.fullmatch(r"\s*(?:[a-z]+\s+){0,3}(?:,|and|or|und|oder|&)\s*(?:or\s+|and\s+)?[$€£]?", between) and not equal_values(other, value) and not re.search(
-            r"\b(?:sum|total|difference|product|between|average)\b", text[: other.start]
+        if (
+            re.fullmatch(r"\s*(?:[a-z]+\s+){0,3}(?:,|and|or|und|oder|&)\s*(?:or\s+|and\s+)?[$€£]?", between)
+            and not equal_values(other, value)
+            and not re.search(r"\b(?:sum|total|difference|product|between|average)\b", text[: other.start])
         ):
             return Reading(None, text[value.stop :])  # 3 apples and 4 oranges
     written, rest = text[value.start : value.stop], text[value.stop :]
@@ -219,17 +258,36 @@ def _sentence(text: str, comma: bool) -> Reading | None:
         return Reading(None, rest)
     unit = re.match(r"\s[a-z][a-z'-]*(?![\w'])", rest)
     named = read_value(written + unit[0]) if unit is not None else None
-    if named is not None and unit is not None and named.words and not re.match(r"\s(?:and|or|of|is|are|in|on|for|to|by|as|so|when|after|because|since|which|if|from|with|at|left|more|each|per|a)\b", unit[0]):
+    if (
+        named is not None
+        and unit is not None
+        and named.words
+        and not re.match(
+            r"\s(?:and|or|of|is|are|in|on|for|to|by|as|so|when|after|because|since|which|if|from|with"
+            r"|at|left|more|each|per|a)\b",
+            unit[0],
+        )
+    ):
         written, rest = written + unit[0], rest[unit.end() :]
     return Reading(_plain_decimal(written, value, comma), rest)
 
 
+def _is_money(value: Value) -> bool:
+    unit = value.amounts[0].unit
+    return unit is not None and unit.dimension in ("$", "€", "£", "¥", "₹", "₩", "元")
+
+
 _SMALL_TALK = re.compile(
-    r"\b(?:let me know|hope (?:this|that|it)|feel free|if you (?:have|need|want|would)|happy to|any (?:other |more |further )?questions|need (?:any )?(?:more )?help|would you like|do you (?:want|need)|good luck|have a (?:nice|great))\b",
+    r"\b(?:let me know|hope (?:this|that|it)|feel free|if you (?:have|need|want|would)|happy"
+    r" to|any (?:other |more |further )?questions|need (?:any )?(?:more )?help|would you like"
+    r"|do you (?:want|need)|good luck|have a (?:nice|great))\b",
     re.IGNORECASE,
 )
 _CHECK = re.compile(
-    r"^\W*(?:to (?:check|verify|double-check|confirm)|check(?:ing)?\b|verif\w+|double-check|we can (?:check|verify)|let'?s (?:check|verify)|note\b|for (?:reference|comparison|example)|n\.?b\.?\b|remember\b|proof\b|because\b|since\b|reminder\b|source\b|reference\b|probe\b|vérif\w+|nota\b|\(\d+ (?:steps?|schritte)\))",
+    r"^\W*(?:to (?:check|verify|double-check|confirm)|check(?:ing)?\b|verif\w+|double-check|we"
+    r" can (?:check|verify)|let'?s (?:check|verify)|note\b|for (?:reference|comparison"
+    r"|example)|n\.?b\.?\b|remember\b|proof\b|because\b|since\b|reminder\b|source\b"
+    r"|reference\b|probe\b|vérif\w+|nota\b|\(\d+ (?:steps?|schritte)\))",
     re.IGNORECASE,
 )
 _SENTENCES = re.compile(r"(?<=[.!?])[\s*_]+(?=[^\d\s])|(?<=\d[.!?])\s+(?=[A-Z])|\n+|(?<=[。！？])")
@@ -251,7 +309,13 @@ def last_number(text: str, *, comma: bool = False) -> Reading | None:
         for piece in reversed(bold):
             if read_value(piece.strip(" .:")) is not None:
                 return Reading(tidy(piece).strip(" .:"))
-        stripped = re.sub(r"^[ \t]*(?:#{1,6}[ \t]+)?(?:[-*•>|][ \t]+)*(?:\*\*)?(?:(?:step|part)[ \t]+\d{1,3}\b[ \t]*[:.)-]*|\(?\d{1,3}[.)](?=[ \t]+\S))", "", sentence, flags=re.IGNORECASE)
+        stripped = re.sub(
+            r"^[ \t]*(?:#{1,6}[ \t]+)?(?:[-*•>|][ \t]+)*(?:\*\*)?(?:(?:step|part)[ \t]+\d{1,3}\b["
+            r" \t]*[:.)-]*|\(?\d{1,3}[.)](?=[ \t]+\S))",
+            "",
+            sentence,
+            flags=re.IGNORECASE,
+        )
         if not find_values(tidy(stripped)):
             continue
         reading = read_number(stripped, comma=comma)
@@ -278,7 +342,12 @@ def read_formula(segment: str, *, boxed: bool = False) -> Reading | None:
     text = tidy(segment).strip(" |").rstrip(".,;:")
     if not boxed:
         text = re.split(r",?\s+(?:because|since|where|for all|when|which|as\s)\b|\.\s+[A-Z]", text, maxsplit=1)[0]
-        words = re.match(r"(?:(?:the|that|it|is|are|be|given|by|simply|therefore|thus|then|just|equal|to|:|we|have|get|solutions?|expression|function|interval|set|point|value|values)\s+)+(?=\S)", text, re.IGNORECASE)
+        words = re.match(
+            r"(?:(?:the|that|it|is|are|be|given|by|simply|therefore|thus|then|just|equal|to|:|we|have"
+            r"|get|solutions?|expression|function|interval|set|point|value|values)\s+)+(?=\S)",
+            text,
+            re.IGNORECASE,
+        )
         if words is not None and is_formula(text[words.end() :]):
             text = text[words.end() :]
     return Reading(text) if text else None
@@ -295,7 +364,11 @@ def read_text(segment: str, *, reference: str | None = None, boxed: bool = False
             return Reading(said)
         if re.search(r"\b(?:yes|true)\b", segment, re.IGNORECASE) and re.search(r"\b(?:no|false)\b", segment, re.IGNORECASE):
             return Reading(None)
-    bold = re.match(r"[\s\"']*(?:\*\*|__)([^*_\n]{1,200})(?:\*\*|__)(?=\s*(?:[,;:.(—-]|because\b|since\b|as\b|which\b|\n|$))", segment)
+    bold = re.match(
+        r"[\s\"']*(?:\*\*|__)([^*_\n]{1,200})(?:\*\*|__)(?=\s*(?:[,;:.(—-]|because\b|since\b|as\b"
+        r"|which\b|\n|$))",
+        segment,
+    )
     if bold is not None and bold[1].strip(" .:"):
         return Reading(tidy(bold[1]).strip(" .:"), segment[bold.end() :])
     stripped = tidy(segment).strip().strip("*\"'`|").strip()

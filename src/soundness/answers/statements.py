@@ -60,7 +60,8 @@ class Statement:
 
 _COLON = r"[ \t*_]{0,8}(?:[:=|]|->|→|⇒)[ \t*_:]{0,12}"
 _LINK = (
-    rf"(?:{_COLON}|[\s*_\"']{{0,8}}\b(?P<copula>is|was|would be|should be|must be|will be|could be|might be|may be|has to be|ought to be|equals"
+    rf"(?:{_COLON}|[\s*_\"']{{0,8}}\b(?P<copula>is|was|would be|should be|must be|will be|could"
+    rf" be|might be|may be|has to be|ought to be|equals"
     r"|comes to|comes out to be|turns out to be|works out to be|becomes|appears to be|seems to be|are)\b[\s*_:\"]*)"
 )
 _STAR = r"(?:[ \t]*[*_]{1,3})?"
@@ -71,7 +72,8 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
     "en": (
         ("answer",),
         re.compile(
-            rf"answers?(?:[ \t]+(?:choice|option))?\b{_STAR}{_NOTE}(?P<about>[ \t]+(?:to|for|of|in|from)[ \t]+[^.:=\n]{{1,80}}?)?{_LINK}",
+            rf"answers?(?:[ \t]+(?:choice|option))?\b{_STAR}{_NOTE}(?P<about>[ \t]+(?:to|for|of|in"
+            rf"|from)[ \t]+[^.:=\n]{{1,80}}?)?{_LINK}",
             re.IGNORECASE,
         ),
     ),
@@ -87,27 +89,48 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
     ),
     # "I choose B", "I would go with (C)"
     "pick": (
-        ("choose", "chose", "pick", "select", "go with", "going with", "went with", "opt for", "opted for", "vote for", "settle on", "answer with"),
-        re.compile(r"(?:choose|chose|picked|pick|selected|select|go with|going with|went with|opt for|opted for|vote for|settle on|answer with)\b[ \t*_:]*", re.IGNORECASE),
+        (
+            "choose",
+            "chose",
+            "pick",
+            "select",
+            "go with",
+            "going with",
+            "went with",
+            "opt for",
+            "opted for",
+            "vote for",
+            "settle on",
+            "answer with",
+        ),
+        re.compile(
+            r"(?:choose|chose|picked|pick|selected|select|go with|going with|went with|opt for|opted"
+            r" for|vote for|settle on|answer with)\b[ \t*_:]*",
+            re.IGNORECASE,
+        ),
     ),
     # "The correct option is", "my choice:"
     "choice": (
         ("option", "choice", "one", "alternative", "pick", "guess", "statement", "completion", "diagnosis"),
-        re.compile(rf"(?:option|choice|one|alternative|pick|guess|statement|completion|diagnosis)\b{_STAR}{_LINK}", re.IGNORECASE),
+        re.compile(
+            rf"(?:option|choice|one|alternative|pick|guess|statement|completion|diagnosis)\b{_STAR}{_LINK}", re.IGNORECASE
+        ),
     ),
     # German and Dutch; French; Spanish, Portuguese and Italian
     "de": (
         ("antwort", "ergebnis", "lösung", "antwoord"),
         re.compile(
             rf"(?:antwort|ergebnis|lösung|antwoord)\b{_STAR}(?P<about>[ \t]+(?:auf|zu|zur|op)[ \t]+[^.:\n]{{1,60}}?)?"
-            r"(?:[ \t]*[:=]|[ \t]+(?P<copula>ist|lautet|beträgt|wäre|wird|is|luidt)(?:[ \t]+(?:also|daher|somit|dus))?\b[ \t]*:?)[ \t*_]*",
+            r"(?:[ \t]*[:=]|[ \t]+(?P<copula>ist|lautet|beträgt|wäre|wird|is|luidt)(?:[ \t]+(?:also"
+            r"|daher|somit|dus))?\b[ \t]*:?)[ \t*_]*",
             re.IGNORECASE,
         ),
     ),
     "fr": (
         ("réponse", "résultat"),
         re.compile(
-            rf"(?:réponse|résultat)\b(?:[ \t]+(?:finale?|correcte?|exacte?|juste|attendue?))*{_STAR}(?P<about>[ \t]+(?:à|de)[ \t]+[^.:\n]{{1,60}}?)?"
+            rf"(?:réponse|résultat)\b(?:[ \t]+(?:finale?|correcte?|exacte?|juste"
+            rf"|attendue?))*{_STAR}(?P<about>[ \t]+(?:à|de)[ \t]+[^.:\n]{{1,60}}?)?"
             r"(?:[ \t]*[:=]|[ \t]+(?P<copula>est|serait)(?:[ \t]+donc)?\b[ \t]*:?)[ \t*_]*",
             re.IGNORECASE,
         ),
@@ -115,23 +138,28 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
     "es": (
         ("respuesta", "resultado", "solución", "resposta", "risposta", "risultato"),
         re.compile(
-            rf"(?:respuesta|resultado|solución|resposta|risposta|risultato)\b(?:[ \t]+(?:finale?|correct[ao]|corrett[ao]|certa|exacta|giusta))*{_STAR}"
+            rf"(?:respuesta|resultado|solución|resposta|risposta|risultato)\b(?:[ \t]+(?:finale?"
+            rf"|correct[ao]|corrett[ao]|certa|exacta|giusta))*{_STAR}"
             r"(?P<about>[ \t]+(?:a|para|de|da|alla)[ \t]+[^.:\n]{1,60}?)?"
-            r"(?:[ \t]*[:=]|[ \t]+(?P<copula>es|sería|seria|é|è|sarebbe)(?:[ \t]+(?:por tanto|entonces|quindi|portanto))?(?!\w)[ \t]*:?)[ \t*_]*",
+            r"(?:[ \t]*[:=]|[ \t]+(?P<copula>es|sería|seria|é|è|sarebbe)(?:[ \t]+(?:por tanto|entonces"
+            r"|quindi|portanto))?(?!\w)[ \t]*:?)[ \t*_]*",
             re.IGNORECASE,
         ),
     ),
     "option": (
         ("opción corr", "opção corr", "opzione corr", "option corr", "bonne option"),
         re.compile(
-            r"(?:bonne[ \t]+)?(?:opción|opção|opzione|option)(?:[ \t]+(?:correcta|correta|corretta|correcte))?[ \t]*(?:[:=]|[ \t](?:es|é|è|est)\b)[ \t*_]*", re.IGNORECASE
+            r"(?:bonne[ \t]+)?(?:opción|opção|opzione|option)(?:[ \t]+(?:correcta|correta|corretta"
+            r"|correcte))?[ \t]*(?:[:=]|[ \t](?:es|é|è|est)\b)[ \t*_]*",
+            re.IGNORECASE,
         ),
     ),
     # Russian, Polish, Turkish, Vietnamese, Indonesian, Swedish, Finnish, Hungarian, Arabic, Hindi
     "label": (
         ("ответ", "отв", "odpowiedź", "cevap", "đáp án", "jawaban", "svar", "vastaus", "válasz", "الجواب", "الإجابة", "उत्तर"),
         re.compile(
-            r"(?:ответ|отв|odpowiedź|cevap|đáp án(?: đúng)?|jawaban(?:nya)?|svar|vastaus|válasz|الجواب|الإجابة|उत्तर)[ \t*_]*(?:[:=]|[—-][ \t]|là\b|adalah\b|är\b)[ \t*_:]*",
+            r"(?:ответ|отв|odpowiedź|cevap|đáp án(?: đúng)?|jawaban(?:nya)?|svar|vastaus|válasz|الجواب"
+            r"|الإجابة|उत्तर)[ \t*_]*(?:[:=]|[—-][ \t]|là\b|adalah\b|är\b)[ \t*_:]*",
             re.IGNORECASE,
         ),
     ),
@@ -148,20 +176,29 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
 _LETTER_BEFORE = re.compile(r"[^\W_]\Z")
 _FINAL_BEFORE = re.compile(r"final[ \t*_]+\Z", re.IGNORECASE)
 _PICKER_BEFORE = re.compile(
-    r"(?:\b(?:I|we)(?:['’]d|['’]ll|['’]m| would| will| have to| must| am| am going to)?[ \t]+(?:therefore[ \t]+|thus[ \t]+|choose to[ \t]+)?|\b(?:so|thus|hence|therefore),?[ \t]+)\Z",
+    r"(?:\b(?:I|we)(?:['’]d|['’]ll|['’]m| would| will| have to| must| am| am going to)?["
+    r" \t]+(?:therefore[ \t]+|thus[ \t]+|choose to[ \t]+)?|\b(?:so|thus|hence|therefore),?["
+    r" \t]+)\Z",
     re.IGNORECASE,
 )
 _ADJECTIVE_BEFORE = re.compile(
     r"\b(?:correct|right|best|chosen|final|appropriate|suitable|true|likely|my)[ \t*_]+(?:answer[ \t]+)?\Z", re.IGNORECASE
 )
-_ZH_PICKER_BEFORE = re.compile(r"(?:(?:故|因此|所以|因而|综上|于是)[,，]?[ \t]*(?:本题|此题|应该|应|應|我)?[ \t]*|本题|此题|应|應|我|正确|(?:^|[\n。，,])[ \t*]*)\Z")
+_ZH_PICKER_BEFORE = re.compile(
+    r"(?:(?:故|因此|所以|因而|综上|于是)[,，]?[ \t]*(?:本题|此题|应该|应|應|我)?[ \t]*"
+    r"|本题|此题|应|應|我|正确|(?:^|[\n。，,])[ \t*]*)\Z"
+)
 _LINE_BEFORE = re.compile(r"(?:^|[\n。])[ \t*_]*\Z")
 
 
 def _lower(text: str) -> str:
     """Return `text` in lower case, character by character, so that places stay."""
     low = text.lower()
-    return low if len(low) == len(text) else "".join(one if len(one := character.lower()) == 1 else character for character in text)
+    return (
+        low
+        if len(low) == len(text)
+        else "".join(one if len(one := character.lower()) == 1 else character for character in text)
+    )
 
 
 def _places(low: str, start: int, stop: int) -> list[tuple[int, str]]:
@@ -179,15 +216,22 @@ def _places(low: str, start: int, stop: int) -> list[tuple[int, str]]:
 
 _HEADING = re.compile(
     # A line that is nothing but "Final Answer", "### Answer", "**Final result**": what it heads is on the next line.
-    r"^[ \t>#*_]*(?:\d{1,2}[.)][ \t*_]*)?(?:(?:the|your|my)[ \t]+)?(?P<word>final answer|answer|final result|final solution|result|conclusion|antwort"
+    r"^[ \t>#*_]*(?:\d{1,2}[.)][ \t*_]*)?(?:(?:the|your|my)[ \t]+)?(?P<word>final answer"
+    r"|answer|final result|final solution|result|conclusion|antwort"
     r"|endergebnis|ergebnis|réponse(?: finale)?|respuesta(?: final)?|最终答案|答案|最終的な答え|答え|최종 답|정답)[ \t:*_]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?!#)(?P<content>[^\n]{1,200})$", re.MULTILINE)
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?P<bare>[\w.-]+))")
-_BETWEEN_BOXES = re.compile(r"[\s$.]*(?:,|;|and|or|&|und|et|y|\\(?:quad|text\s*\{\s*(?:and|or|,)\s*\})|\\[,;! ]|\$)*[\s$]*", re.IGNORECASE)
+_BETWEEN_BOXES = re.compile(
+    r"[\s$.]*(?:,|;|and|or|&|und|et|y|\\(?:quad|text\s*\{\s*(?:and|or|,)\s*\})|\\[,;! ]"
+    r"|\$)*[\s$]*",
+    re.IGNORECASE,
+)
 _FIELD = re.compile(
-    r"[\"'](?P<key>(?:final|correct|model|predicted|chosen|my)?[_ ]?(?:answer|choice|option|label|prediction|result|solution)(?:[_ ]?(?:choice|letter|key|value|text))?)[\"']\s*:\s*",
+    r"[\"'](?P<key>(?:final|correct|model|predicted|chosen|my)?[_ ]?(?:answer|choice|option"
+    r"|label|prediction|result|solution)(?:[_ ]?(?:choice|letter|key|value"
+    r"|text))?)[\"']\s*:\s*",
     re.IGNORECASE,
 )
 _STRING = re.compile(r"\"((?:[^\"\\\n]|\\.){0,2000})\"|'((?:[^'\\\n]|\\.){0,2000})'")
@@ -195,8 +239,10 @@ _SCALAR = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|True|False|nu
 _REVERSED = re.compile(
     # "18 is the answer", "(B) is correct", "option C is the right choice": the answer stands first.
     r"(?<![ \t])[ \t]{1,4}(?:is|was|are|would be|must be|should be)[ \t]+(?:(?:therefore|thus|clearly|indeed|definitely)[ \t]+)?"
-    r"(?:(?:the|my|our|your)[ \t]+(?:(?:final|correct|right|best|most likely|required|desired|most appropriate)[ \t]+)*(?:answer|choice|option|result|solution|one)\b"
-    r"(?![ \t]+(?:to|for|of)[ \t]+(?:step|part|question))|(?P<judged>(?:the[ \t]+)?(?:most[ \t]+likely[ \t]+)?(?:correct|right|best|most appropriate|true one)\b))",
+    r"(?:(?:the|my|our|your)[ \t]+(?:(?:final|correct|right|best|most likely|required|desired"
+    r"|most appropriate)[ \t]+)*(?:answer|choice|option|result|solution|one)\b"
+    r"(?![ \t]+(?:to|for|of)[ \t]+(?:step|part|question))|(?P<judged>(?:the[ \t]+)?(?:most["
+    r" \t]+likely[ \t]+)?(?:correct|right|best|most appropriate|true one)\b))",
     re.IGNORECASE,
 )
 _REVERSED_WORDS = ("answer", "correct", "right", "best", "choice", "appropriate", "option", "result", "solution")
@@ -206,59 +252,114 @@ _SUBJECT = re.compile(r"[^.!?;,\n]{1,90}$")
 
 _DENIED_WORDS = frozenset(
     # Words right in front of "answer" that make it another one than the text's own.
-    "wrong incorrect false naive tempting intuitive initial previous earlier original old first intermediate partial alternative other another"
-    " possible plausible student's students' his her their user's assistant's invalid erroneous mistaken falsche falschen mauvaise incorrecte"
-    " incorrecta errada no not isn't without whose any every each multiple many several two both these those common commonly typical if when"
+    "wrong incorrect false naive tempting intuitive initial previous earlier original old"
+    " first intermediate partial alternative other another"
+    " possible plausible student's students' his her their user's assistant's invalid"
+    " erroneous mistaken falsche falschen mauvaise incorrecte"
+    " incorrecta errada no not isn't without whose any every each multiple many several two"
+    " both these those common commonly typical if when"
     " whether step sub-question".split()
 )
 _PASSED_OVER = frozenset("final correct right the a an given chosen".split())
 _DENIED_CJK = ("错误", "错误的", "错的", "错", "誤った", "틀린", "不正确的", "假答案")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*'?")
 _ABOUT_STEP = re.compile(
-    r"\b(?:step|sub-?question|sub-?problem|intermediate|(?:first|second|third|fourth|next|previous|last) (?:part|step|question|problem)|part\s+\(?(?:[a-z]|\d+|i+)\)?(?!\w)|question\s+\d)\b",
+    r"\b(?:step|sub-?question|sub-?problem|intermediate|(?:first|second|third|fourth|next"
+    r"|previous|last) (?:part|step|question|problem)|part\s+\(?(?:[a-z]|\d+|i+)\)?(?!\w)"
+    r"|question\s+\d)\b",
     re.IGNORECASE,
 )
 _JUDGEMENT = re.compile(
-    r"[\s*_\"']*(?:(?:therefore|thus|also|indeed|clearly|then|hence|now|simply|definitely|already|not|always|only|still|actually|in fact|of course|obviously)[ \t,]+)*"
-    r"(?:correct|right|wrong|incorrect|clear|obvious|simple|straightforward|easy|trivial|unique|reasonable|consistent|plausible|valid|verified|confirmed"
-    r"|sensible|wanted|needed|required|asked|important|expected|the same\b|given (?:by|in|as|above|below)|found (?:by|in|using|with)|obtained|based on|determined (?:by|from|using)|calculated (?:by|as follows|using)|computed"
-    r"|expressed|written|rounded|shown|as follows|below|above|here\b|what\b|how\b|why\b|because|when\b|where\b|whether|if\b|supposed|independent|dependent|derived|reached|marked|in the (?:form|format|box|range|options)|in (?:dollars|units|terms)"
-    r"|one of the|among|somewhere|not (?:yet|among|in|listed among)|followed by|a (?:number|letter|word|single|positive|whole|fraction|multiple)|an integer|correcte?\b|richtig\b|falsch\b|korrekt\b|correct[ao]\b)",
+    r"[\s*_\"']*(?:(?:therefore|thus|also|indeed|clearly|then|hence|now|simply|definitely"
+    r"|already|not|always|only|still|actually|in fact|of course|obviously)[ \t,]+)*"
+    r"(?:correct|right|wrong|incorrect|clear|obvious|simple|straightforward|easy|trivial"
+    r"|unique|reasonable|consistent|plausible|valid|verified|confirmed"
+    r"|sensible|wanted|needed|required|asked|important|expected|the same\b|given (?:by|in|as"
+    r"|above|below)|found (?:by|in|using|with)|obtained|based on|determined (?:by|from|using)"
+    r"|calculated (?:by|as follows|using)|computed"
+    r"|expressed|written|rounded|shown|as follows|below|above|here\b|what\b|how\b|why\b"
+    r"|because|when\b|where\b|whether|if\b|supposed|independent|dependent|derived|reached"
+    r"|marked|in the (?:form|format|box|range|options)|in (?:dollars|units|terms)"
+    r"|one of the|among|somewhere|not (?:yet|among|in|listed among)|followed by|a (?:number"
+    r"|letter|word|single|positive|whole|fraction|multiple)|an integer|correcte?\b|richtig\b"
+    r"|falsch\b|korrekt\b|correct[ao]\b)",
     re.IGNORECASE,
 )
 _NOT = re.compile(r"[\s*_\"']*(?:not\b|n't\b|neither\b|never\b|no longer\b|nicht\b|pas\b|no es\b|不是|ではない)", re.IGNORECASE)
-_BUT = re.compile(r"(?:\b(?:but(?: rather)?|rather|instead|it is|it's|sondern|mais|sino)\b|而是)[\s,:]*(?:it is\s+|is\s+)?", re.IGNORECASE)
-_IF = re.compile(r"\b(?:if|had|were|suppose|supposing|assuming|unless|wenn|falls|si|se|hätte)\b|如果|假如|假设|要是|もし|만약", re.IGNORECASE)
-_CONDITIONAL = re.compile(r"\b(?:would|could|might|may|wäre|würde|serait|sería|seria|sarebbe)\b|会是|將是|将是|就会|だろう", re.IGNORECASE)
+_BUT = re.compile(
+    r"(?:\b(?:but(?: rather)?|rather|instead|it is|it's|sondern|mais|sino)\b|而是)[\s,:]*(?:it"
+    r" is\s+|is\s+)?",
+    re.IGNORECASE,
+)
+_IF = re.compile(
+    r"\b(?:if|had|were|suppose|supposing|assuming|unless|wenn|falls|si|se|hätte)\b|如果|假如|假设|要是|もし|만약", re.IGNORECASE
+)
+_CONDITIONAL = re.compile(
+    r"\b(?:would|could|might|may|wäre|würde|serait|sería|seria|sarebbe)\b|会是|將是|将是|就会|だろう", re.IGNORECASE
+)
 _PLACEHOLDER = re.compile(
     # "[your answer]", "<letter>", "...": a form that is quoted, not filled in.
-    r"[\s*_$\"'`]*(?:[\[<{(][^\[\]<>{}()\d]{0,40}\b(?:answer|letter|number|option|insert|value|result|choice|here|solution|your|text|word)s?\b[^\[\]<>{}()\d]{0,40}[\]>})]"
+    r"[\s*_$\"'`]*(?:[\[<{(][^\[\]<>{}()\d]{0,40}\b(?:answer|letter|number|option|insert|value"
+    r"|result|choice|here|solution|your|text|word)s?\b[^\[\]<>{}()\d]{0,40}[\]>})]"
     r"|[\[<{(]\s*[\]>})]|\.{2,}|…|_{2,}|X|N|n|(?:your |the |final |your final )?answer|(?:the )?letter)[\s*_$\"'`.]*$",
     re.IGNORECASE,
 )
-_QUOTED_FORM = re.compile(r"[\s:]*[\"'`’”](?:[\s,.]*(?:followed|and|then|plus|with|where|in|format|line|at|on|as|is|:)\b|[\s.,]*$)", re.IGNORECASE)
-_ABBREVIATIONS = "".join(rf"(?<!\b{short}\.)" for short in ("St", "Dr", "Mr", "Mrs", "Ms", "Mt", "Jr", "Sr", "vs", "No", "Prof", "approx", "ca", "e\\.g", "i\\.e", "al", "Fig", "Eq"))
+_QUOTED_FORM = re.compile(
+    r"[\s:]*[\"'`’”](?:[\s,.]*(?:followed|and|then|plus|with|where|in|format|line|at|on|as|is"
+    r"|:)\b|[\s.,]*$)",
+    re.IGNORECASE,
+)
+_ABBREVIATIONS = "".join(
+    rf"(?<!\b{short}\.)"
+    for short in (
+        "St",
+        "Dr",
+        "Mr",
+        "Mrs",
+        "Ms",
+        "Mt",
+        "Jr",
+        "Sr",
+        "vs",
+        "No",
+        "Prof",
+        "approx",
+        "ca",
+        "e\\.g",
+        "i\\.e",
+        "al",
+        "Fig",
+        "Eq",
+    )
+)
 _SENTENCE_END = re.compile(rf"[.!?](?=[\s*_\"')\]$]|\\|$)(?<!\b[A-Z]\.){_ABBREVIATIONS}|[。！？]")
 _NEW_SENTENCE = re.compile(r"[\s*_\"')\]$]*(?:[A-Z][\w']*[ ,][^\n]|[^\x00-\x7f])")
 _LINE = re.compile(rf"[^\n]{{0,{MAX_STATED}}}")
-_NEXT_LINE = re.compile(rf"(?:[ \t]*(?:\n|```[a-z]*[ \t]*\n|\\\[[ \t]*\n|\$\$[ \t]*\n|---+[ \t]*\n)){{1,6}}([^\n]{{0,{MAX_STATED}}})")
+_NEXT_LINE = re.compile(
+    rf"(?:[ \t]*(?:\n|```[a-z]*[ \t]*\n|\\\[[ \t]*\n|\$\$[ \t]*\n|---+[ \t]*\n)){{1,6}}([^\n]{{0,{MAX_STATED}}})"
+)
 _PAUSE = re.compile(r"[.!?。！？]\s")
 _SENTENCE_BREAK = re.compile(r"[.!?][\s*_\"')\]]|[。！？\n]|[:;]\s")
 
 _QUESTION = re.compile(
     # A line that puts a new question or opens another turn; what follows it was not asked.
-    r"^[ \t]*(?:[#>*_-]+[ \t]*)*(?:(?:next|new|another|follow-up|similar)[ \t]+)?(?:question|q|problem|exercise|task|instruction|input|user|human|prompt|example"
-    r"|questions?|问题|题目|問題|问|例题|质问|質問|문제|질문|frage|aufgabe|pregunta|problema|exercice|énoncé|pergunta|domanda)[ \t]*(?:no\.?[ \t]*)?#?(?:\d{1,3})?[ \t]*(?:[*_]{1,3})?[ \t]*[:.)][ \t*_]*(?=\S|\n)"
+    r"^[ \t]*(?:[#>*_-]+[ \t]*)*(?:(?:next|new|another|follow-up|similar)[ \t]+)?(?:question|q"
+    r"|problem|exercise|task|instruction|input|user|human|prompt|example"
+    r"|questions?|问题|题目|問題|问|例题|质问|質問|문제|질문|frage|aufgabe|pregunta|problema|exercice|énoncé"
+    r"|pergunta|domanda)[ \t]*(?:no\.?[ \t]*)?#?(?:\d{1,3})?[ \t]*(?:[*_]{1,3})?[ \t]*[:.)]["
+    r" \t*_]*(?=\S|\n)"
     r"|^[ \t]*(?:#{2,4}[ \t]*)(?:instruction|question|input|user|human|problem)s?[ \t]*\d{0,3}[ \t]*:?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _UNLABELLED = re.compile(
     # A paragraph of its own that asks, as a question of a data set does.
-    r"\n[ \t]*\n[ \t]*(?=[A-Z])[^?\n]{10,600}?\b(?:how|what|which|when|who|where|find|calculate|determine)\b[^?\n]{0,300}\?[ \t]*(?:\n|$)",
+    r"\n[ \t]*\n[ \t]*(?=[A-Z])[^?\n]{10,600}?\b(?:how|what|which|when|who|where|find"
+    r"|calculate|determine)\b[^?\n]{0,300}\?[ \t]*(?:\n|$)",
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(
-    r"\b(?:wait|actually|hmm|hold on|no,|oops|sorry|mistake|correct(?:ion|ing)|re-?check|double-?check|verify|let me|let's check|reconsider|in fact|instead|however|but)\b",
+    r"\b(?:wait|actually|hmm|hold on|no,|oops|sorry|mistake|correct(?:ion|ing)|re-?check"
+    r"|double-?check|verify|let me|let's check|reconsider|in fact|instead|however|but)\b",
     re.IGNORECASE,
 )
 
@@ -278,9 +379,9 @@ def sentence_stop(text: str, start: int, stop: int) -> int:
 
 
 def next_question(text: str, start: int) -> int | None:
-    """Return where a new question or turn begins behind `start`, or None where none does.
+    r"""Return where a new question or turn begins behind `start`, or None where none does.
 
-    >>> text = "Answer: 18\\n\\nQuestion: Tom has 3 cars. How many wheels?"
+    >>> text = "Answer: 18\n\nQuestion: Tom has 3 cars. How many wheels?"
     >>> text[next_question(text, 10):][:9]
     'Question:'
     """
@@ -314,7 +415,19 @@ def find_statements(text: str, start: int = 0, stop: int | None = None) -> list[
 # --- kinds of statements ----------------------------------------------------------------------------------------------
 
 _COMMA_LANGUAGES = ("de", "fr", "es")
-_WEAK = ("result", "value", "solution", "output", "conclusion", "ergebnis", "résultat", "resultado", "risultato", "lösung", "solución")
+_WEAK = (
+    "result",
+    "value",
+    "solution",
+    "output",
+    "conclusion",
+    "ergebnis",
+    "résultat",
+    "resultado",
+    "risultato",
+    "lösung",
+    "solución",
+)
 
 
 def _marked(text: str, start: int, stop: int) -> Iterator[Statement]:
@@ -381,7 +494,7 @@ def _statement(text: str, marker: re.Match[str], kind: str, copula: str, about: 
 def _denied(text: str, place: int, about: str, copula: str) -> bool:
     """Return whether the words around "answer" make it no statement of the text's own final answer."""
     before = text[max(0, place - 48) : place]
-    sentence = before[max(before.rfind(mark) for mark in ".!?:\n。") + 1 :]
+    sentence = before[max(before.rfind(mark) for mark in ".!?:,;\n。，") + 1 :]
     words = [word.casefold() for word in _WORD.findall(sentence)][-4:]
     while words and words[-1] in _PASSED_OVER:
         words.pop()
@@ -393,7 +506,7 @@ def _denied(text: str, place: int, about: str, copula: str) -> bool:
 
 
 def _after_denial(text: str, start: int, stop: int) -> int | None:
-    """Return where the answer starts where "not A" is followed by "but B"; `start` where nothing is denied; None where only that is said."""
+    """Return where the answer starts: behind "not A but", at `start` where nothing is denied; None where only a denial is said."""
     if _NOT.match(text, start, stop) is None:
         return start
     turn = _BUT.search(text, start, stop)
@@ -464,9 +577,16 @@ def _boxes(text: str, start: int, stop: int) -> Iterator[Statement]:
                 continue
             inner, end = (box.end(), closing), closing + 1
         content = text[inner[0] : inner[1]]
-        if not content.strip() or (_PLACEHOLDER.match(content) and not re.search(r"\d|^\s*[\[({].*,|^\s*[A-Z]\s*$|^\s*n\s*$", content)):
+        if not content.strip() or (
+            _PLACEHOLDER.match(content) and not re.search(r"\d|^\s*[\[({].*,|^\s*[A-Z]\s*$|^\s*n\s*$", content)
+        ):
             continue
-        if last is not None and last[3] <= box.start() and _BETWEEN_BOXES.fullmatch(text, last[3], box.start()) and box.start() > last[3]:
+        if (
+            last is not None
+            and last[3] <= box.start()
+            and _BETWEEN_BOXES.fullmatch(text, last[3], box.start())
+            and box.start() > last[3]
+        ):
             pieces.append(content)
             last = (last[0], last[1], inner[1], end)
             continue
@@ -523,10 +643,16 @@ def _reversed(text: str, start: int, stop: int) -> Iterator[Statement]:
         if subject is None:
             continue
         what = subject[0]
-        lead = re.match(r"[\s*_]*(?:(?:so|thus|hence|therefore|and|but|then|clearly|i think|i believe)\b[\s,]*)*", what, re.IGNORECASE)
+        lead = re.match(
+            r"[\s*_]*(?:(?:so|thus|hence|therefore|and|but|then|clearly|i think|i believe)\b[\s,]*)*", what, re.IGNORECASE
+        )
         begin = subject.start() + (lead.end() if lead is not None else 0)
         sentence = text[sentence_start(text, begin) : found.end()]
-        if _IF.search(sentence) or re.match(r"\s*(?:what|which|this|that|it|here|there|whether|how|the answer|answer)\b", text[begin : found.start()], re.IGNORECASE):
+        if _IF.search(sentence) or re.match(
+            r"\s*(?:what|which|this|that|it|here|there|whether|how|the answer|answer)\b",
+            text[begin : found.start()],
+            re.IGNORECASE,
+        ):
             continue
         if begin < found.start():
             yield Statement(begin, begin, found.start(), "judged" if found["judged"] else "reversed")

@@ -1,6 +1,6 @@
 r"""Answers in words: what counts as the same text, and what of a sentence is the answer.
 
->>> same_text("The Blue whale.", "blue  whale"), same_text("Paris (the capital of France)", "Paris"), same_text("New York City", "New York")
+>>> same_text("The Blue whale.", "blue  whale"), same_text("Paris (the capital)", "Paris"), same_text("New York City", "New York")
 (True, True, False)
 >>> same_text("-x", "x"), same_text("A - B", "A + B"), same_text("well-known", "well known")
 (False, False, True)
@@ -64,7 +64,8 @@ _GLOSS = re.compile(
     # What only explains the answer in front of it: "(the capital of France)", ", the capital ...", " - which ...", " because ...".
     r"\s+\([^()]{1,200}\)\s*$"
     r"|\s+\[[^\[\]]{1,200}\]\s*$"
-    r"|\s*,\s+(?:the|an?|which|who|where|whose|when|as|because|since|so|i\.e\.|that is|namely|not|although|though|being|according|based"
+    r"|\s*,\s+(?:the|an?|which|who|where|whose|when|as|because|since|so|i\.e\.|that is|namely"
+    r"|not|although|though|being|according|based"
     r"|meaning|making|due|given|also known|aka|or simply|known|located|la|le|el|der|die|das)\b.*$"
     r"|\s+[-–—]+\s+.*$|\s*—\s*.*$"
     r"|\s*;\s.*$"
@@ -76,23 +77,63 @@ _GLOSS = re.compile(
 _INTRODUCED = re.compile(
     r"^(?:(?:so|thus|hence|therefore|clearly|probably|likely|most likely|definitely|certainly|simply|just|i think|i believe|i'd say"
     r"|i would say|it seems|it appears|perhaps|maybe|that)[,:]?\s+)*"
-    r"(?:(?:it|this|that|they|he|she|there|these|which|the (?:correct |right |final |best )?answer)(?:'s| is| was| are| were| would be| must be| should be| has to be)\s+"
+    r"(?:(?:it|this|that|they|he|she|there|these|which|the (?:correct |right |final |best"
+    r" )?answer)(?:'s| is| was| are| were| would be| must be| should be| has to be)\s+"
     r"(?:called |known as |named |likely |probably |most likely |definitely |clearly |simply )?)?",
     re.IGNORECASE,
 )
 
 REFUSAL = re.compile(
-    r"\W*(?:i (?:do not|don't|cannot|can't|am not|am unable|could not|couldn't)\b|i'm (?:not|unable|sorry)\b|(?:un|not )known\b|unclear\b"
-    r"|undetermined\b|unanswerable\b|none of the\b|none$|neither\b|n/?a\b|not (?:listed|provided|given|possible|available|specified|enough"
+    r"\W*(?:i (?:do not|don't|cannot|can't|am not|am unable|could not|couldn't)\b|i'm (?:not"
+    r"|unable|sorry)\b|(?:un|not )known\b|unclear\b"
+    r"|undetermined\b|unanswerable\b|none of the\b|none$|neither\b|n/?a\b|not (?:listed"
+    r"|provided|given|possible|available|specified|enough"
     r"|determinable|sure|certain)\b|cannot be\b|can't be\b|could not be\b|impossible to\b|there is (?:no|not enough)\b|insufficient\b"
     r"|no (?:answer|idea)\b|unable to\b|\?+$)",
     re.IGNORECASE,
 )
 """How texts say that they have no answer; to be looked for only where it is none of the options or the reference."""
 
-_YES = {"yes": True, "true": True, "yeah": True, "yep": True, "correct": True, "no": False, "false": False, "nope": False, "incorrect": False}
-_OTHER_YES = {"是": True, "是的": True, "对": True, "否": False, "不是": False, "不": False, "はい": True, "いいえ": False, "네": True, "예": True, "아니요": False, "아니오": False, "ja": True, "nein": False, "oui": True, "non": False, "sí": True, "si": True, "sim": True, "não": False, "да": True, "нет": False}
-_BOTH = re.compile(r"\b(?:yes|true)\b\W+(?:or|and|/|nor)?\W*\b(?:no|false)\b|\b(?:no|false)\b\W+(?:or|and|/|nor)?\W*\b(?:yes|true)\b", re.IGNORECASE)
+_YES = {
+    "yes": True,
+    "true": True,
+    "yeah": True,
+    "yep": True,
+    "correct": True,
+    "no": False,
+    "false": False,
+    "nope": False,
+    "incorrect": False,
+}
+_OTHER_YES = {
+    "是": True,
+    "是的": True,
+    "对": True,
+    "否": False,
+    "不是": False,
+    "不": False,
+    "はい": True,
+    "いいえ": False,
+    "네": True,
+    "예": True,
+    "아니요": False,
+    "아니오": False,
+    "ja": True,
+    "nein": False,
+    "oui": True,
+    "non": False,
+    "sí": True,
+    "si": True,
+    "sim": True,
+    "não": False,
+    "да": True,
+    "нет": False,
+}
+_BOTH = re.compile(
+    r"\b(?:yes|true)\b\W+(?:or|and|/|nor)?\W*\b(?:no|false)\b|\b(?:no|false)\b\W+(?:or|and|/"
+    r"|nor)?\W*\b(?:yes|true)\b",
+    re.IGNORECASE,
+)
 
 
 def binary(text: str) -> bool | None:
@@ -106,12 +147,17 @@ def binary(text: str) -> bool | None:
 
 
 def opening_binary(text: str) -> str | None:
-    """Return the yes, no, true or false that `text` opens with and means ("Yes, it is so"); None where it names both or opens otherwise."""
+    """Return the yes, no, true or false that `text` opens with ("Yes, it is so"); None where it names both or opens otherwise."""
     bare = tidy(text).strip("\"'*([ ")
     if _BOTH.search(bare[:60]):
         return None
     bare = bare[_INTRODUCED.match(bare).end() :] if _INTRODUCED.match(bare) else bare  # type: ignore[union-attr]
-    words = re.match(r"(?:definitely |probably |clearly |actually |likely |certainly )?(yes|no|true|false|correct|incorrect)\b(?!\s+(?:one|other|effect|more|longer|matter|way|doubt))", bare, re.IGNORECASE)
+    words = re.match(
+        r"(?:definitely |probably |clearly |actually |likely |certainly )?(yes|no|true|false"
+        r"|correct|incorrect)\b(?!\s+(?:one|other|effect|more|longer|matter|way|doubt))",
+        bare,
+        re.IGNORECASE,
+    )
     if words is not None:
         return words[1]
     for word in sorted(_OTHER_YES, key=len, reverse=True):

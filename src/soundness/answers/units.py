@@ -169,7 +169,9 @@ def _one(text: str, start: int) -> tuple[tuple[tuple[dict[str, int], Fraction], 
     stop = word.end()
     power = _POWER.match(text, stop)
     if power is not None:
-        spelled *= int(power[1] or power[2] or {"²": 2, "³": 3, "squared": 2, "cubed": 3}.get(power[3] or power[5] or "", 0) or power[4])
+        spelled *= int(
+            power[1] or power[2] or {"²": 2, "³": 3, "squared": 2, "cubed": 3}.get(power[3] or power[5] or "", 0) or power[4]
+        )
         stop = power.end()
     meanings = _UNITS[name]
     if spelled != 1:
@@ -218,6 +220,7 @@ def unit_at(text: str, start: int) -> tuple[tuple[Unit, ...], int] | None:
     if loose and alone is not meanings:
         meanings = (*meanings, *alone)
     units = tuple(
-        Unit(" ".join(f"{base}{n if n != 1 else ''}" for base, n in sorted(powers.items())), factor) for powers, factor in meanings
+        Unit(" ".join(f"{base}{n if n != 1 else ''}" for base, n in sorted(powers.items())), factor)
+        for powers, factor in meanings
     )
     return units, stop

@@ -1,4 +1,4 @@
-r"""One grammar of numbers and what is made of them: what a text is worth, in which unit, and whether two such texts are worth the same.
+r"""One grammar of numbers and what is made of them: what a text is worth, in which unit, and whether two are worth the same.
 
 Signs (also in words), thousands and decimal marks of several countries, powers of ten, fractions, mixed numbers, number words, scales
 such as million, percent, currencies, units, and what is no number though it looks like one: dates, times, ratios, ranges, bounds.
@@ -79,7 +79,10 @@ _LITERAL = re.compile(
     r"|(?P<comma>(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)(?![\d]|[.,]\d))"
     r"|(?P<plain>\d+(?:\.\d+)?|\.\d+)(?!\d|\.\d)"
 )
-_TENS = re.compile(r"[eE]([+-]?\d{1,6})(?![\w.])|\s?(?:[*·×xX])\s?10\s?(?:(?:\^|\*\*)\s?\{?\s?\(?([+-]?\s?\d{1,6})\)?\s?\}?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,6}))")
+_TENS = re.compile(
+    r"[eE]([+-]?\d{1,6})(?![\w.])|\s?(?:[*·×xX])\s?10\s?(?:(?:\^"
+    r"|\*\*)\s?\{?\s?\(?([+-]?\s?\d{1,6})\)?\s?\}?|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,6}))"
+)
 _POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s?([+-]?\d{1,6})\s?\}|([+-]?\d{1,6}))(?![\w.{(])|([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,6})")
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _VULGAR = {
@@ -95,7 +98,8 @@ _SIGN = re.compile(r"(?:[-+]|(?:minus|negative|neg\.?|moins|menos|meno|负|負|�
 _MONEY = re.compile(r"(?:US|CA|AU|C|A|NZ|HK)?([$€£¥₹₩])\s?|(?:(USD|EUR|GBP|JPY|INR|CNY|KRW)|(Rs)\.?)\s?(?=[\d.])")
 _CODES = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "CNY": "元", "KRW": "₩", "Rs": "₹"}
 _PERCENT_SIGN = re.compile(
-    r"\s?(?:\\?%|percentage points?\b|per ?cent\b|percent\b|pct\b|Prozent\b|pour cent\b|por ciento\b|パーセント|퍼센트)", re.IGNORECASE
+    r"\s?(?:\\?%|percentage points?\b|per ?cent\b|percent\b|pct\b|Prozent\b|pour cent\b|por ciento\b|パーセント|퍼센트)",
+    re.IGNORECASE,
 )
 _ORDINAL = re.compile(r"(?:\^?\s?\{?\s?(?:st|nd|rd|th)\s?\}?|\^?\{?[ºª]\}?)(?![a-zA-Z])", re.IGNORECASE)
 _SCALES = {
@@ -106,7 +110,18 @@ _SCALES = {
     "milliards": 10**9, "mil": 10**3, "millón": 10**6, "millones": 10**6, "cientos": 10**2,
 }  # fmt: skip
 _SCALE = re.compile(rf"[ -]?({'|'.join(sorted(_SCALES, key=len, reverse=True))})(?![^\W\d_])", re.IGNORECASE)
-_MYRIADS = {"千": 10**3, "万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12, "천": 10**3, "만": 10**4, "억": 10**8, "백만": 10**6}
+_MYRIADS = {
+    "千": 10**3,
+    "万": 10**4,
+    "萬": 10**4,
+    "億": 10**8,
+    "亿": 10**8,
+    "兆": 10**12,
+    "천": 10**3,
+    "만": 10**4,
+    "억": 10**8,
+    "백만": 10**6,
+}
 _MYRIAD = re.compile(rf"\s?({'|'.join(sorted(_MYRIADS, key=len, reverse=True))})")
 _SHORT_SCALE = re.compile(r"\s?(k|K|M|m|B|b|bn|T)(?![^\W_])")
 _SHORT = {"k": 10**3, "m": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12}
@@ -162,7 +177,7 @@ _WORDS = {
     "eighty": 80, "ninety": 90,
 }  # fmt: skip
 _OTHER_WORDS = {
-    # Up to twenty in German, French and Spanish; words that mean something else in English ("six", "dos", "once") come out right or unused.
+    # Up to twenty in German, French and Spanish, without words that mean something else in English.
     "eins": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7, "acht": 8, "neun": 9, "zehn": 10,
     "elf": 11, "zwölf": 12, "dreizehn": 13, "vierzehn": 14, "fünfzehn": 15, "sechzehn": 16, "siebzehn": 17, "achtzehn": 18,
     "neunzehn": 19, "zwanzig": 20, "zéro": 0, "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "sept": 7, "huit": 8, "neuf": 9,
@@ -176,9 +191,25 @@ _ORDINALS = {
     "hundredth": 100, "thousandth": 1000,
 }  # fmt: skip
 _PARTS = _ORDINALS | {f"{word}s": part for word, part in _ORDINALS.items() if word not in ("half", "halves")}
-_FIRSTS = {"first": 1, "second": 2} | {word: part for word, part in _ORDINALS.items() if word not in ("half", "halves", "quarter")}
+_FIRSTS = {"first": 1, "second": 2} | {
+    word: part for word, part in _ORDINALS.items() if word not in ("half", "halves", "quarter")
+}
 _SPELT = re.compile(r"[a-zéüöñ]+", re.IGNORECASE)
-_CJK_DIGITS = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "兩": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9}
+_CJK_DIGITS = {
+    "零": 0,
+    "〇": 0,
+    "一": 1,
+    "二": 2,
+    "两": 2,
+    "兩": 2,
+    "三": 3,
+    "四": 4,
+    "五": 5,
+    "六": 6,
+    "七": 7,
+    "八": 8,
+    "九": 9,
+}
 _CJK_TENS = {"十": 10, "百": 100, "千": 1000}
 _CJK = re.compile(rf"[{''.join(_CJK_DIGITS)}{''.join(_CJK_TENS)}万亿億萬]{{1,20}}")
 
@@ -309,7 +340,11 @@ def _number_at(text: str, start: int, comma: bool, words: bool) -> _Number | Non
         if mixed is not None and 0 < int(mixed[1]) < int(mixed[2]):
             if not (text[stop] == "-" and len(match[0]) > 2):
                 return _Number(value + Fraction(int(mixed[1]), int(mixed[2])), mixed.end())
-        part = _tex_fraction(text, stop + (text[stop : stop + 1] == " ")) if following in "\\ " and "\\frac" in text[stop : stop + 6] else None
+        part = (
+            _tex_fraction(text, stop + (text[stop : stop + 1] == " "))
+            if following in "\\ " and "\\frac" in text[stop : stop + 6]
+            else None
+        )
         if part is not None and 0 < part.value < 1:
             return _Number(value + part.value, part.stop)
     slashed = _SLASHED.match(text, stop)
@@ -346,7 +381,7 @@ def _tex_fraction(text: str, start: int) -> _Number | None:
 
 
 def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) -> Value | None:
-    """Return the quantity that starts at `start` of a tidied text: sign, currency, number, scale, percent, unit; None where none does.
+    """Return the quantity that starts at `start` of a tidied text (sign, currency, number, scale, percent, unit), or None.
 
     `comma`: the text's language writes 1.234,5. `words`: number words count. Compounds ("3 hours 30 minutes") are read whole.
     """
@@ -454,25 +489,38 @@ _DATES = [
     )
 ]
 _TIME = re.compile(
-    r"(?P<hour>\d{1,2})(?:[:h.](?P<minute>[0-5]\d)(?:[:.](?P<second>[0-5]\d))?)?\s*(?P<half>[ap]\.?\s?m\b\.?|o'?clock(?:\s+[ap]\.?m\.?)?|Uhr|hrs)?",
+    r"(?P<hour>\d{1,2})(?:[:h.](?P<minute>[0-5]\d)(?:[:.](?P<second>[0-5]\d))?)?\s*(?P<half>[ap]\.?\s?m\b\.?"
+    r"|o'?clock(?:\s+[ap]\.?m\.?)?|Uhr|hrs)?",
     re.IGNORECASE,
 )
-_RATIO = re.compile(r"(-?\d{1,12}(?:\.\d{1,12})?)\s?:\s?(-?\d{1,12}(?:\.\d{1,12})?)(?:\s?:\s?(\d{1,12}(?:\.\d{1,12})?))?(?:\s?:\s?(\d{1,12}))?")
+_RATIO = re.compile(
+    r"(-?\d{1,12}(?:\.\d{1,12})?)\s?:\s?(-?\d{1,12}(?:\.\d{1,12})?)(?:\s?:\s?(\d{1,12}(?:\.\d{1,12})?))?(?:\s?:\s?(\d{1,12}))?"
+)
 _RATIO_WORDS = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s+to\s+(\d{1,12}(?:\.\d{1,12})?)")
 _TO = re.compile(r"\s?(?:-|to|until|bis|à|a)\s?", re.IGNORECASE)
 _BETWEEN = re.compile(r"(?:between|from)\s+", re.IGNORECASE)
 _BOUNDS = (
     ("<=", r"at most|no more than|not more than|up to|maximum of|a maximum of|less than or equal to|<=|=<|≤"),
-    (">=", r"at least|no (?:less|fewer) than|not less than|minimum of|a minimum of|greater than or equal to|more than or equal to|>=|=>|≥"),
+    (
+        ">=",
+        r"at least|no (?:less|fewer) than|not less than|minimum of|a minimum of|greater than or"
+        r" equal to|more than or equal to|>=|=>|≥",
+    ),
     ("<", r"less than|fewer than|under|below|smaller than|lower than|<"),
     (">", r"(?:strictly )?(?:more|greater|larger|bigger|higher) than|over|above|exceeding|>"),
     ("!=", r"not equal to|≠"),
 )
 _BOUND = re.compile("|".join(rf"(?P<b{index}>(?:{words}))" for index, (_, words) in enumerate(_BOUNDS)), re.IGNORECASE)
-_BOUND_AFTER = re.compile(r"\s?(?:(?P<ge>or (?:more|greater|above|higher|larger|older)|and (?:above|up|more))|(?P<le>or (?:less|fewer|below|lower|under)|and below)|(?P<plus>\+(?!\s?[\w(])))", re.IGNORECASE)
+_BOUND_AFTER = re.compile(
+    r"\s?(?:(?P<ge>or (?:more|greater|above|higher|larger|older)|and (?:above|up|more))"
+    r"|(?P<le>or (?:less|fewer|below|lower|under)|and below)|(?P<plus>\+(?!\s?[\w(])))",
+    re.IGNORECASE,
+)
 _REMAINDER = re.compile(r",?\s?(?:(?:with\s)?(?:an?\s)?remainder(?:\s?of|\s?is|:)?|R|r|rem\.?|Rest)\s?(\d{1,12})(?!\d)")
 _APPROXIMATE = re.compile(
-    r"(?:(?:is|are|was|equals?|be|it|only|just|exactly|precisely|approximately|approx\.?|about|around|roughly|nearly|almost|some|circa|ca\.|the number|(?:a |the )?total(?: of)?|equal to|环|约|大约|約|约为|etwa|ungefähr|environ|unos|alrededor de)(?![a-z])|[=≈~:])\s*",
+    r"(?:(?:is|are|was|equals?|be|it|only|just|exactly|precisely|approximately|approx\.?|about"
+    r"|around|roughly|nearly|almost|some|circa|ca\.|the number|(?:a |the )?total(?: of)?|equal"
+    r" to|环|约|大约|約|约为|etwa|ungefähr|environ|unos|alrededor de)(?![a-z])|[=≈~:])\s*",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(r"[\s.!?,;:。！*]*$")
@@ -577,16 +625,25 @@ def _quantity(text: str, comma: bool, words: bool = True) -> Value | None:
     follows = _FOLLOWING.fullmatch(rest)
     if follows is None or _NO_UNIT.search(rest) or (rest[0] in "+-*/^=<>," or rest[0].isdigit()):
         return None
-    if rest[0].isascii() and rest[0].isalpha() and not (found.amounts[0].unit is not None and found.amounts[0].unit.dimension == "%"):
+    if (
+        rest[0].isascii()
+        and rest[0].isalpha()
+        and not (found.amounts[0].unit is not None and found.amounts[0].unit.dimension == "%")
+    ):
         return None  # "3x" is a formula
     return replace(found, words=rest.strip(" .!?,()"), stop=len(text))
 
 
 _FOLLOWING = re.compile(
     # Words that say what was counted: "9 (apples)", "18 red apples a day", "18个苹果". A capital would make it a name ("7 Up").
-    r"(?:\s?\(?[^\W\dA-Z_][^\W\d_'-]{0,24}(?:[ '-][^\W\dA-Z_]{1,24}){0,5}\)?|\s?[^\x00-\x7f\d\s]{1,12}|\s\([^\d()=+*/^<>]{1,40}\))[\s.!?,;:。！]*"
+    r"(?:\s?\(?[^\W\dA-Z_][^\W\d_'-]{0,24}(?:[ '-][^\W\dA-Z_]{1,24}){0,5}\)?"
+    r"|\s?[^\x00-\x7f\d\s]{1,12}|\s\([^\d()=+*/^<>]{1,40}\))[\s.!?,;:。！]*"
 )
-_NO_UNIT = re.compile(r"\b(?:or|and|and/or|not|more|less|fewer|than|times|plus|minus|to|over|divided|squared|cubed|if|but|oder|ou|o)\b", re.IGNORECASE)
+_NO_UNIT = re.compile(
+    r"\b(?:or|and|and/or|not|more|less|fewer|than|times|plus|minus|to|over|divided|squared"
+    r"|cubed|if|but|oder|ou|o)\b",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(r"^(?:[\s\"'(\[]*)")
 
 
@@ -630,7 +687,8 @@ def read_value(text: str, *, comma: bool = False) -> Value | None:
 _START = re.compile(r"(?<![A-Za-z_0-9.\\^{])(?:(?<!\d[.,:/])(?=[\d½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|\.\d)|(?=\\frac[\s{\d]))")
 _LIST_MARK = re.compile(
     # "2. Next", "2) next", "Step 2:", "### Part 3" number lines and are no quantities.
-    r"^[ \t]*(?:[-*#>•|]+[ \t]*)*(?:\*\*)?(?:(?:step|part|case|question|problem|example|option|method|schritt|étape|paso)[ \t]+(\d{1,3})\b|\(?(\d{1,3})[.)](?=\**[ \t]+\S))",
+    r"^[ \t]*(?:[-*#>•|]+[ \t]*)*(?:\*\*)?(?:(?:step|part|case|question|problem|example|option"
+    r"|method|schritt|étape|paso)[ \t]+(\d{1,3})\b|\(?(\d{1,3})[.)](?=\**[ \t]+\S))",
     re.IGNORECASE | re.MULTILINE,
 )
 _SIGNED = re.compile(r"(?:(?:minus|negative)\s|[-+]\s?)?(?:[$€£¥₹₩]\s?)?(?:[-+]\s?)?$", re.IGNORECASE)
@@ -657,7 +715,12 @@ def find_values(text: str, *, comma: bool = False) -> list[Value]:
         if text[begin:place].lstrip()[:1] in ("-", "+"):
             # A minus behind a number or a bracket subtracts; behind a letter it joins.
             glued = begin > 0 and (text[begin - 1].isalnum() or text[begin - 1] in ")]}%")
-            if glued or ahead.isdigit() or ahead in (")", "]", "}") or (ahead and text[begin : begin + 2] in ("- ", "+ ") and ahead not in "=:(*"):
+            if (
+                glued
+                or ahead.isdigit()
+                or ahead in (")", "]", "}")
+                or (ahead and text[begin : begin + 2] in ("- ", "+ ") and ahead not in "=:(*")
+            ):
                 begin = place - len(re.search(r"[$€£¥₹₩]?\s?$", text[max(0, place - 2) : place])[0])  # type: ignore[index]
         value = value_at(text, begin, comma=comma, words=False) or value_at(text, place, comma=comma, words=False)
         if value is None:
@@ -665,7 +728,11 @@ def find_values(text: str, *, comma: bool = False) -> list[Value]:
             stop = number.end() if number is not None else place + 1
             continue
         stop = value.stop
-        clock = re.match(r":\d|\s?[ap]\.?m\b", text[stop:]) is not None or text[place - 1 : place] == ":" and text[place - 2 : place - 1].isdigit()
+        clock = (
+            re.match(r":\d|\s?[ap]\.?m\b", text[stop:]) is not None
+            or text[place - 1 : place] == ":"
+            and text[place - 2 : place - 1].isdigit()
+        )
         if value.ordinal or clock:
             continue
         found.append(value)
@@ -676,7 +743,7 @@ def find_values(text: str, *, comma: bool = False) -> list[Value]:
 
 
 def _close(a: Fraction, b: Fraction) -> bool:
-    """Return whether two numbers are the same; decimals written to many places may differ in the last by rounding, whole ones never."""
+    """Return whether two numbers are the same; decimals of many places may differ in the last by rounding, whole ones never."""
     return a == b or (a.denominator > 1 and b.denominator > 1 and abs(a - b) <= abs(a) / 10**9)
 
 
@@ -694,8 +761,10 @@ def _equal_amounts(a: Amount, b: Amount) -> bool:
 
 
 def equal_values(a: Value, b: Value) -> bool:
-    """Return whether two values are the same. A unit that one of them leaves out is taken as the other's; where both state one they must
-    measure the same. A quarter, 0.25 and 25 % are the same, and so are 25 and 25 %. A number is no range, bound, date or time.
+    """Return whether two values are the same.
+
+    A unit that one of them leaves out is taken as the other's; where both state one they must measure the same. A quarter, 0.25 and
+    25 % are the same, and so are 25 and 25 %. A number is no range, bound, date or time.
     """
     if a.kind == b.kind == "number":
         return any(_equal_amounts(one, other) for one in a.amounts for other in b.amounts)
@@ -727,7 +796,13 @@ def _equal_ratios(a: Value, b: Value) -> bool:
         if ratio.kind != "ratio":
             return False
         terms, clock = _terms(ratio)
-        return len(terms) == 2 and not clock and terms[1] != 0 and number.amounts[0].unit is None and terms[0] / terms[1] == number.amounts[0].value
+        return (
+            len(terms) == 2
+            and not clock
+            and terms[1] != 0
+            and number.amounts[0].unit is None
+            and terms[0] / terms[1] == number.amounts[0].value
+        )
     if a.kind == b.kind == "time":
         return bool(set(a.parts) & set(b.parts))
     if "time" in (a.kind, b.kind):

@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from soundness.answers.grading import grade, read_answer, same_answer
+from soundness.answers import grade, read_answer, same_answer
 from soundness.chains.sample import conclusion_step
 from soundness.chains.steps import answer_step, spans_at, split_steps, step_texts
 from soundness.errors import TaskError, near
@@ -190,13 +190,13 @@ def _predicted(trace: ImportedTrace) -> tuple[Outcome | None, str | None]:
         return graded.outcome, graded.answer
     answer = trace.predicted.strip()
     if problem.choices is not None:
-        letter = read_answer(f"Answer: {answer}", problem)
+        letter = read_answer(f"Answer: {answer}", problem.choices)
         if letter is None:
             return (None if problem.answer is None else Outcome.UNREADABLE), None
         answer = letter
     if problem.answer is None:
         return None, answer
-    return (Outcome.RIGHT if same_answer(answer, problem.answer, problem) else Outcome.WRONG), answer
+    return (Outcome.RIGHT if same_answer(answer, problem.answer, problem.choices) else Outcome.WRONG), answer
 
 
 def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, splitter: str = "auto") -> list[Chain]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from soundness.answers.grading import _spoken, _statements, grade
+from soundness.answers import grade
+from soundness.answers.reader import conclusion_start
 from soundness.chains.steps import SPLITTERS, answer_step, split_steps, step_texts
 from soundness.errors import SettingError, near
 from soundness.models.base import Model
@@ -29,21 +30,16 @@ def draw_key(seed: int, problem_id: str, sample: int) -> str:
     return f"{seed}/{problem_id}/{sample}"
 
 
-def conclusion_step(texts: Sequence[str], problem: Problem) -> int | None:
+def conclusion_step(texts: Sequence[str], problem: Problem, prompt: str = "") -> int | None:
     """Return the index of the step where the last outright statement of an answer begins, or None where there is none.
 
-    `texts` holds the text of each step. A number that merely is the last one states nothing outright.
+    `texts` holds the text of each step, `prompt` is the rendered prompt. A number that merely is the last one states nothing.
 
     >>> conclusion_step(["3 + 4 = 7, so the answer is 7. ", "Or is it? ", "Answer: 7"], Problem("1", "3 + 4?", "7"))
     2
     """
-    text = "".join(texts)
-    spoken, _ = _spoken(text)
-    statements = _statements(spoken, problem)
-    if not statements:
-        return None
-    start = len(text) - len(spoken) + statements[-1].start
-    return bisect_right(list(accumulate(map(len, texts))), start)
+    start = conclusion_start("".join(texts), problem.choices, problem.answer, prompt)
+    return None if start is None else bisect_right(list(accumulate(map(len, texts))), start)
 
 
 def make_chain(
@@ -65,7 +61,7 @@ def make_chain(
     text = "".join(pieces)
     steps = split_steps(pieces, splitter)
     texts = step_texts(pieces, steps)
-    graded = grade(text, generation.finish, problem)
+    graded = grade(text, generation.finish, problem, prompt.text)
     return Chain(
         problem_id=problem.id,
         model=writer,
@@ -79,7 +75,7 @@ def make_chain(
         step_texts=texts,
         answer=graded.answer,
         answer_step=answer_step(texts, graded.answer, problem),
-        conclusion=conclusion_step(texts, problem),
+        conclusion=conclusion_step(texts, problem, prompt.text),
         outcome=graded.outcome,
     )
 

@@ -35,7 +35,6 @@ _INDENTED = re.compile(r"[ \t]{2,}(?![-*+•◦▪–—]\s|[(\[]?(?:[0-9]{1,3}|
 """A line that goes on with the list item above it."""
 
 
-
 _MARKUP = (Kind.BLANK, Kind.CLOSE, Kind.OPEN)
 _PLAIN_FENCE = re.compile(
     r"\s*(?:`{3,}|~{3,})[ \t]*(?:text|txt|plaintext|math|latex|tex|markdown|md)?[ \t]*\r?\n", re.IGNORECASE

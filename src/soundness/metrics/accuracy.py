@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from soundness.answers.grading import same_answer
+from soundness.answers import same_answer
 from soundness.metrics.base import (
     CUT_OFF,
     NO_ANSWER,
@@ -174,11 +174,11 @@ class ForcedAccuracy(MetricGroup):
             elif answer is None:
                 yield Value(metric, None, NO_ANSWER)
             else:
-                yield Value(metric, float(same_answer(case.problem.answer, answer, case.problem)))
+                yield Value(metric, float(same_answer(case.problem.answer, answer, case.problem.choices)))
         stated, answer = case.chain.answer, asked["accuracy_forced"]
         if stated is None or cut:
             yield Value("forced_agrees", None, NO_STATED_ANSWER if stated is None else CUT_OFF)
         elif answer is None:
             yield Value("forced_agrees", None, NO_ANSWER)
         else:
-            yield Value("forced_agrees", float(same_answer(stated, answer, case.problem)))
+            yield Value("forced_agrees", float(same_answer(stated, answer, case.problem.choices)))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soundness.answers.grading import same_answer
+from soundness.answers import same_answer
 from soundness.metrics.base import NO_REFERENCE, ONE_SAMPLE, Measured, Metric, MetricGroup, Need, Reader, Value
 from soundness.metrics.case import Case
 from soundness.records import Chain, Estimate, Outcome, Problem
@@ -61,7 +61,7 @@ def majority(answers: Sequence[str | None], problem: Problem) -> tuple[str | Non
         if answer is None:
             continue
         for place, (known, count) in enumerate(votes):
-            if same_answer(known, answer, problem):
+            if same_answer(known, answer, problem.choices):
                 votes[place] = (known, count + 1)
                 break
         else:
@@ -162,7 +162,7 @@ class Coverage(MetricGroup):
             yield Value("majority_right", 0.0)
             yield Value("brier_vote", None, "no answer could be read")
         else:
-            right = float(same_answer(problem.answer, voted, problem))
+            right = float(same_answer(problem.answer, voted, problem.choices))
             yield Value("majority_right", right)
             yield Value("brier_vote", (share - right) ** 2)
 
@@ -232,7 +232,7 @@ def _pass_curve(samples: Sequence[Chain]) -> list[float]:
 
 def _vote_right(samples: Sequence[Chain], problem: Problem) -> bool:
     voted, _ = majority([chain.answer for chain in samples], problem)
-    return voted is not None and problem.answer is not None and same_answer(problem.answer, voted, problem)
+    return voted is not None and problem.answer is not None and same_answer(problem.answer, voted, problem.choices)
 
 
 def crossing(base: Sequence[float], tuned: Sequence[float]) -> float | None:

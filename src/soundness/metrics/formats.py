@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soundness.answers.grading import grade, same_answer
+from soundness.answers import grade, same_answer, split_channels
 from soundness.metrics.base import NO_REFERENCE, CorpusMetric, Job, Metric, MetricGroup, Reader
 from soundness.models.cached import CachedModel
 from soundness.records import LETTERS, Finish, Outcome, Problem, Score
@@ -62,7 +62,7 @@ def as_choice(problem: Problem, answers: Sequence[str], *, seed: int) -> Problem
         return problem
     if problem.answer is None:
         return None
-    others = [one for one in dict.fromkeys(answers) if not same_answer(problem.answer, one, problem)]
+    others = [one for one in dict.fromkeys(answers) if not same_answer(problem.answer, one)]
     if not others:
         return None
     rng = random.Random(f"choice/{seed}/{problem.id}")
@@ -100,11 +100,12 @@ def grade_format(text: str, finish: Finish, form: str, problem: Problem, choice:
         graded = grade(text, finish, asked)
         valid = graded.outcome in (Outcome.RIGHT, Outcome.WRONG)
         return Graded(valid, graded.outcome is Outcome.RIGHT, False)
-    found = _json_answer(text) if form == "json" else _first_of_list(text)
+    said = split_channels(text).said.of(text)
+    found = _json_answer(said) if form == "json" else _first_of_list(said)
     trained = problem if problem.choices is not None else plain
-    off_task = found is None and re.search(r"(?im)^[\s*_#>-]*answer[\s*_]*:", text) is not None
+    off_task = found is None and re.search(r"(?im)^[\s*_#>-]*answer[\s*_]*:", said) is not None
     off_task = off_task and grade(text, finish, trained).answer is not None
-    right = found is not None and plain.answer is not None and same_answer(plain.answer, found, plain)
+    right = found is not None and plain.answer is not None and same_answer(plain.answer, found)
     return Graded(found is not None, right, off_task)
 
 

@@ -293,7 +293,7 @@ def sample(
     model: Model, task: Task, scale: Scale, *, temperature: float, seed: str, told: Told | None = None
 ) -> dict[str, list[int]]:
     """Return how many of `scale.num_samples` samples of each problem were right: by `answer`, and by `chain` (true steps too)."""
-    from soundness.answers.grading import grade
+    from soundness.answers import grade
 
     asked = [(problem, number) for problem in task.problems for number in range(scale.num_samples)]
     written: dict[str, Counter[tuple[str, Any]]] = {problem.id: Counter() for problem in task.problems}

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, Literal
 
-from soundness.answers.grading import same_answer
+from soundness.answers import same_answer
 from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain
 from soundness.errors import ModelError
@@ -177,8 +177,8 @@ def _null(
             if other is not None
             and other_ids
             and other.problem.id != case.problem.id
-            and not same_answer(answer, str(other.problem.answer), case.problem)
-            and not (other.chain.answer is not None and same_answer(answer, other.chain.answer, case.problem))
+            and not same_answer(answer, str(other.problem.answer), case.problem.choices)
+            and not (other.chain.answer is not None and same_answer(answer, other.chain.answer, case.problem.choices))
         ]
         if others:
             return min(others, key=lambda one: (abs(len(one) - len(ids)), one))

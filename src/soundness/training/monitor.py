@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from soundness.answers.grading import same_answer
+from soundness.answers import same_answer
 from soundness.chains.sample import sample_chains
 from soundness.comparison.verdict import LABELS, NO_STEPS, RELIANCE, THRESHOLDS
 from soundness.errors import MetricError, SettingError
@@ -132,7 +132,7 @@ def _answers(found: ScoredChains, reader: CachedModel) -> tuple[list[float], lis
             answer, own = asked, case.own
         if answer is not None:
             confidences.append(min(1.0, math.exp(own.share(prefix, readings.__getitem__))))
-            right.append(same_answer(case.problem.answer, answer, case.problem))
+            right.append(same_answer(case.problem.answer, answer, case.problem.choices))
     return confidences, right
 
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from soundness.answers.grading import grade
+from soundness.answers import grade
 from soundness.chains.steps import split_steps, states, step_texts
 from soundness.records import Finish, Outcome, Problem
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from soundness.answers.grading import same_answer
+from soundness.answers import same_answer
 from soundness.errors import ModelError, SettingError, near
 from soundness.options import AtLeastOne, Fraction, Positive, options
 from soundness.records import Finish
@@ -197,7 +197,7 @@ def majority(task: Task, traces: Sequence[Trace]) -> list[Pair]:
         problem = task.by_id[name]
         votes = Counter(one.answer for one in group)
         winner = max(votes, key=lambda answer: votes[answer])
-        wins = [one for one in group if same_answer(winner, one.answer, problem)]
+        wins = [one for one in group if same_answer(winner, one.answer, problem.choices)]
         pairs += [Pair(one, other, 1.0) for one in wins for other in group if other not in wins]
     return pairs
 
@@ -272,7 +272,7 @@ def _calibration(task: Task, traces: Sequence[Trace]) -> float | None:
     from soundness.training.monitor import calibration_error
 
     known = [(one, task.by_id[one.problem_id]) for one in traces if task.by_id[one.problem_id].answer is not None]
-    right = [same_answer(str(problem.answer), one.answer, problem) for one, problem in known]
+    right = [same_answer(str(problem.answer), one.answer, problem.choices) for one, problem in known]
     return calibration_error([one.confidence for one, _ in known], right)
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from soundness.answers.grading import grade
+from soundness.answers import grade
 from soundness.answers.numbers import find_numbers
 from soundness.errors import SettingError
 from soundness.tasks.base import load_task

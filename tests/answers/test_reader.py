@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.answers.grading import grade, read_answer, same_answer
+from soundness.answers import grade, same_answer
 from soundness.records import Outcome, Problem
 
 METALS = ("a dog", "oak tree", "vitamin C", "red")
@@ -150,7 +150,7 @@ def test_unreadable(text: str, answer: str):
     ],
 )
 def test_choices(text: str, choices: tuple[str, ...], letter: str):
-    assert read_answer(text, ask("A", choices)) == letter
+    assert grade(text, "stop", ask("A", choices)).answer == letter
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_choices(text: str, choices: tuple[str, ...], letter: str):
     ],
 )
 def test_no_letter_can_be_read(text: str, choices: tuple[str, ...]):
-    assert read_answer(text, ask("B", choices)) is None
-    assert grade(text, "stop", ask("B", choices)).outcome is Outcome.UNREADABLE
+    graded = grade(text, "stop", ask("B", choices))
+    assert (graded.outcome, graded.answer) == (Outcome.UNREADABLE, None)
 
 
 @pytest.mark.parametrize(
@@ -206,18 +206,20 @@ def test_cut_off_gives_no_answer():
     ("text", "answer"),
     [
         (r"Thus \(c = \boxed{750}\).", "750"),
-        ("The answer is 18 dollars a day.", "18"),
+        ("The answer is 18 dollars a day.", "18 dollars a day"),
         ("Answer: Paris.", "Paris"),
         ("It takes 21 weeks.", None),
     ],
 )
 def test_without_reference_the_answer_is_read_and_not_judged(text: str, answer: str | None):
-    assert grade(text, "stop", ask(None)) == (None, answer)
+    assert grade(text, "stop", ask(None))[:2] == (None, answer)
 
 
-def test_choice_letters_compare_as_letters():
-    assert same_answer("A", "A", ask("A", METALS))
-    assert not same_answer("A", "a dog", ask("A", METALS))
+def test_an_option_is_its_letter_and_its_text():
+    for a, b in (("A", "A"), ("A", "a dog"), ("(b) oak tree", "B")):
+        assert same_answer(a, b, METALS) and same_answer(b, a, METALS)
+    for a, b in (("A", "oak tree"), ("A", "B"), ("a cat", "a cat")):
+        assert not same_answer(a, b, METALS)
 
 
 def test_huge_numbers_and_text_do_no_harm():
@@ -229,7 +231,7 @@ def test_huge_numbers_and_text_do_no_harm():
 
 def test_formulas_compare_in_other_threads_too():
     results: list[bool] = []
-    thread = threading.Thread(target=lambda: results.append(same_answer("2/7", r"\frac{4}{14}", ask("2/7"))))
+    thread = threading.Thread(target=lambda: results.append(same_answer("2/7", r"\frac{4}{14}")))
     thread.start()
     thread.join()
     assert results == [True]
@@ -237,8 +239,9 @@ def test_formulas_compare_in_other_threads_too():
 
 def test_plain_numbers_need_no_algebra():
     code = (
-        "import sys; from soundness.answers.grading import grade; from soundness.records import Problem\n"
-        "grade('Answer: 17', 'stop', Problem('1', '?', '18')); sys.exit('sympy' in sys.modules or 'torch' in sys.modules)"
+        "import sys; from soundness.answers import grade; from soundness.records import Problem\n"
+        "grade('Answer: 17', 'stop', Problem('1', '?', '18')); "
+        "sys.exit(bool({'sympy', 'mpmath', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -266,6 +269,6 @@ def test_stating_any_other_integer_is_wrong(number: int, other: int, statement: 
 def test_any_text_gets_a_grade(text: str, answer: str | None, choices: tuple[str, ...] | None):
     problem = ask(answer if choices is None or answer is None else "B", choices)
     for finish in ("stop", "length"):
-        outcome, read = grade(text, finish, problem)
+        outcome, read = grade(text, finish, problem)[:2]
         assert (outcome is None) == (problem.answer is None)
         assert (outcome in (Outcome.RIGHT, Outcome.WRONG)) <= (read is not None)
