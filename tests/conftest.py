@@ -211,8 +211,8 @@ def coin_model(tmp_path_factory: pytest.TempPathFactory, tiny: Any, coin_task: A
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from soundness.models.chat import closing_id
     from soundness.models.transformers import render_prompt
-    from soundness.training.data import closing_id
 
     tokenizer = tiny.byte_tokenizer(chat=True)
     torch.manual_seed(0)

@@ -145,33 +145,58 @@ def test_parts_of_a_batch_add_up(coin_model: Path, coin_task: Task, tmp_path: Pa
     assert parts == pytest.approx(whole, rel=1e-4)
 
 
-def test_a_killed_run_ends_with_the_same_losses(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, save_every=2)
-
-    def kill(step: Any) -> None:
-        if step.step == 3:
-            raise KeyboardInterrupt
-
-    whole = train("sft", str(coin_model), coin_task, out=tmp_path / "whole", settings=settings)
-    with pytest.raises(KeyboardInterrupt):
-        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings, on_step=kill)
-    with pytest.raises(RunError, match="another learning_rate: use the settings of that run"):
-        train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=replace(settings, learning_rate=1e-3))
-    out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=settings)
-    assert record(out)["resumed_from_step"] == 2
-    assert record(out)["losses"] == record(whole)["losses"]
-    first, second = (load_model(str(one), device="cpu") for one in (whole, out))
-    assert first.fingerprint == second.fingerprint
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "method.py"
 
 
-def test_copies_are_kept_on_the_way(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+def test_a_method_of_a_users_own_runs_by_its_file(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
+    code = EXAMPLE.read_text().splitlines()
+    start = code.index("class RejectionSampling:")
+    assert len([line for line in code[start:] if line.strip()]) <= 42
+    spec = f"{EXAMPLE}:RejectionSampling"
+    assert about(spec).name == "rejection-sampling"
+    assert {option.name for option in describe(load_method(spec).Config())} == {"samples", "max_tokens", "temperature"}
+    config, _ = read_config(spec, None, {"samples": 4, "max_tokens": 24})
+    out = train(spec, str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=SETTINGS)
+    note = record(out)
+    assert (note["method"], note["num_drawn"]) == (spec, 32)
+    assert 0 < note["num_right"] < 32  # the model tosses a coin
+    assert note["num_examples"] == note["num_right"]
+    assert note["losses"][-1] < note["losses"][0]
+    again = train_once(spec, str(coin_model), coin_task, out=tmp_path / "out", config=config, settings=SETTINGS)
+    assert again == out
+    cost = dry_run(spec, str(coin_model), coin_task, config=config, settings=replace(SETTINGS, max_steps=None))
+    assert cost.num_examples == note["num_right"]
+
+
+def test_a_file_that_holds_no_method_says_what_it_lacks(tmp_path: Path) -> None:
+    head = "from soundness.training.settings import About\nfrom soundness.options import options\n"
+    words = "ABOUT = About('mine', 'title', (), 'needs', 'cost', 'when')"
+    for number, (body, lacks) in enumerate(
+        (
+            ("class Mine: pass", "has no ABOUT that is an About: a method has ABOUT, Config and learn .examples/method.py"),
+            (f"class Mine:\n    {words}", "has no Config made by soundness.options.options"),
+            (f"class Mine:\n    {words}\n    @options\n    class Config: pass", "has no function learn"),
+            ("class Mien: pass", "has no 'Mine' .did you mean 'Mien'"),
+            ("1 / 0", "cannot be loaded: ZeroDivisionError"),
+        )
+    ):
+        file = tmp_path / f"method_{number}.py"
+        file.write_text(head + body + "\n")
+        with pytest.raises(SettingError, match=lacks) as caught:
+            load_method(f"{file}:Mine")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(SettingError, match="no file .*none.py"):
+        load_method(f"{tmp_path}/none.py:Mine")
+
+
+def test_checkpoints_are_kept_on_the_way(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
     out = train("sft", str(coin_model), coin_task, out=tmp_path / "out", settings=replace(SETTINGS, keep_every=2))
     prints = [load_model(str(one), device="cpu").fingerprint for one in (out / "steps" / "2", out / "steps" / "4", out)]
     assert prints[0] != prints[1] == prints[2]
     assert checkpoints(out) == {2: out / "steps" / "2", 4: out}
 
 
-def test_copies_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
+def test_checkpoints_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
     for i in range(1, 31):
         (tmp_path / "steps" / str(7 * i % 31)).mkdir(parents=True)
     with pytest.raises(RunError, match=r"holds no training result .training.json is missing.: train into it first"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from soundness.errors import MissingPackage, ModelError, RunError, SettingError, TaskError
+from soundness.errors import MissingPackage, ModelError, SettingError, TaskError
 from soundness.models.transformers import render_prompt
 from soundness.tasks.base import Task
 from soundness.training import gain, rlvr
@@ -19,7 +19,6 @@ from soundness.training import settings as common_settings
 from soundness.training.methods import train
 from soundness.training.model_in_training import ModelInTraining
 from soundness.training.policy import Policy, cut, hacking_words
-from soundness.training.session import TrainingStep
 from soundness.training.settings import Settings
 
 HEADS, TAILS = "0 + 1 = 1\nAnswer: 1", "0 + 0 = 0\nAnswer: 0"
@@ -144,30 +143,6 @@ def test_gains_know_who_tells(coin_model: Path, coin_task: Task) -> None:
     assert max(x for x in gain.gains(model, coin_task, made, gain.Config(ceiling=0.01)) if x is not None) == 1.0
     before = gain.gains(model, coin_task, made, gain.Config(count="before_answer"))
     assert before[0] == 0.0  # its one step states the answer
-
-
-def test_a_killed_run_goes_on(coin_model: Path, coin_task: Task, tmp_path: Path, plain: Path) -> None:
-    settings = replace(SETTINGS, save_every=2)
-    config = rlvr.Config(policy=POLICY)
-
-    def kill(step: TrainingStep) -> None:
-        if step.step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings, on_step=kill)
-    assert not (tmp_path / "out").exists()
-    assert (tmp_path / ".out.partial" / "checkpoint-2").is_dir()
-    with pytest.raises(RunError, match="unfinished run with another seed"):
-        train(
-            "rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=replace(settings, seed=1)
-        )
-    out = train("rlvr", str(coin_model), heads(coin_task), out=tmp_path / "out", config=config, settings=settings)
-    assert record(out)["resumed_from_step"] == 2
-    assert [step["reward"] for step in record(out)["history"]] == [step["reward"] for step in record(plain)["history"]]
-    assert record(out)["losses"] == record(plain)["losses"]
-    assert not list(tmp_path.glob(".*"))
-    assert not list(out.glob("checkpoint-*"))
 
 
 def test_rloo_trains_too(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:

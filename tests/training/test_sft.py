@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from soundness.errors import ModelError, RunError, SettingError, TaskError
-from soundness.models.transformers import render_prompt
+from soundness.models.chat import closing_id, render_prompt
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.training import Settings, TrainingStep, sft
-from soundness.training.data import IGNORED, build_examples, check_lengths, closing_id, completion_text
+from soundness.training.data import IGNORED, build_examples, check_lengths, completion_text
 from soundness.training.methods import train as run_training
 from soundness.training.sft import direct_ids
 

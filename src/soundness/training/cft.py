@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soundness.errors import SettingError, TaskError
+from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, options
 from soundness.records import Problem
 from soundness.tasks.base import Task
@@ -31,7 +32,7 @@ from soundness.training.critic import (
     with_verdict,
     write_critiques,
 )
-from soundness.training.data import Example, closing_id
+from soundness.training.data import Example
 from soundness.training.session import Session
 from soundness.training.settings import About
 from soundness.training.sft import fit_examples

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, options
 from soundness.tasks.retrieval import Documents
-from soundness.training.data import Example, closing_id
+from soundness.training.data import Example
 from soundness.training.passages import all_passages, snippets_of
 from soundness.training.session import Session
 from soundness.training.settings import About

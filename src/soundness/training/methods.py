@@ -86,9 +86,9 @@ def _checked(method: Any, name: str) -> Any:
     return method
 
 
-def _source_digest(method: Any) -> str:
-    """Return a short hash of the file that a user's method stands in."""
-    return digest(Path(inspect.getfile(method)).read_text(encoding="utf-8"))
+def _source_of(name: str, method: Any) -> str | None:
+    """Return a short hash of the file that a user's method stands in, or None for a shipped one."""
+    return digest(Path(inspect.getfile(method)).read_text(encoding="utf-8")) if is_reference(name) else None
 
 
 def about(name: str) -> About:
@@ -161,7 +161,7 @@ def train(
         config=chosen,
         monitor=monitor,
         on_step=on_step,
-        source_digest=_source_digest(way) if is_reference(method) else None,
+        method_source=_source_of(method, way),
     ) as run:
         way.learn(run, chosen)
     return Path(out).expanduser()
@@ -185,8 +185,9 @@ def train_once(
     folder = Path(out).expanduser()
     if not (folder / RECORD).is_file():
         return train(method, model, task, out=folder, config=config, settings=settings, monitor=monitor, on_step=on_step)
-    chosen, settings = _config_of(load_method(method), method, config), settings or Settings()
-    other = other_training(folder, method, model, task_of(task, seed=settings.seed), chosen, settings)
+    way, settings = load_method(method), settings or Settings()
+    chosen, asked = _config_of(way, method, config), task_of(task, seed=settings.seed)
+    other = other_training(folder, method, model, asked, chosen, settings, _source_of(method, way))
     if other:
         raise RunError(
             f"{folder} holds a training with another {', '.join(other)}: choose another folder, or remove that one to train anew"

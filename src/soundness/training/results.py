@@ -72,23 +72,26 @@ def checkpoints(folder: Path) -> dict[int, Path]:
     return {step: kept[step] for step in sorted(kept) if step < last} | {last: folder}
 
 
-def other_training(folder: Path, method: str, model: str, task: Task, config: Any, settings: Settings) -> list[str]:
+def other_training(
+    folder: Path, method: str, model: str, task: Task, config: Any, settings: Settings, method_source: str | None
+) -> list[str]:
     """Return the names of what differs between the training in `folder` and the one that is asked for; none where it is that one.
 
-    What the run chose itself (rate, dtype, device) differs only from what is asked for by name.
+    `method_source` is a hash of the method's code where it is a user's own. What the run chose itself (rate, dtype, device) differs only from what is asked for by name.
     """
     record = read_record(folder)
     asked = plain(asdict(settings))
     free = {name for name in ("learning_rate", "dtype", "device") if asked[name] is None}
     shown = [name for name in asked if name not in {"overwrite", "report_to", "save_every", *free}]
     before = {
-        **{name: record.get(name) for name in ("method", "config")},
+        **{name: record.get(name) for name in ("method", "method_source", "config")},
         "task": record.get("asked_fingerprint", record.get("task_fingerprint")),
         "model": record.get("soundness_base"),
         "settings": {name: record.get("settings", {}).get(name) for name in shown},
     }
     now = {
         "method": method,
+        "method_source": method_source,
         "config": plain(asdict(config)),
         "task": task.fingerprint,
         "model": base_name(model),

@@ -19,10 +19,11 @@ from pydantic import Field
 
 from soundness.answers import same_answer
 from soundness.errors import ModelError, SettingError, near
+from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, Positive, options
 from soundness.records import Finish
 from soundness.tasks.base import Task
-from soundness.training.data import Example, closing_id
+from soundness.training.data import Example
 from soundness.training.policy import LEARNING_RATES, Policy, fit_policy
 from soundness.training.session import Session
 from soundness.training.settings import About

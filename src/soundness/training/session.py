@@ -261,12 +261,12 @@ def open_session(
     config: Any,
     monitor: SoundnessMonitor | None = None,
     on_step: OnStep | None = None,
-    source_digest: str | None = None,
+    method_source: str | None = None,
 ) -> Iterator[Session]:
     """Give a session for tuning `model` on `task`; when it ends well, the folder `out` is there, whole.
 
     Where `model` is an adapter, training starts from its base with the adapter merged into the weights; a result that is an adapter
-    itself keeps that merged model in its folder `base`. `source_digest` is a hash of the method's code where it is a user's own.
+    itself keeps that merged model in its folder `base`. `method_source` is a hash of the method's code where it is a user's own.
     Raises SettingError, TaskError, ModelError, RunError or MissingPackage before anything is trained.
     """
     out = Path(out).expanduser()
@@ -280,17 +280,17 @@ def open_session(
     precision = settings.dtype or default_precision(model, source, device)
     held = "float32" if settings.adaptation == "full" else precision
     shown = {**plain(asdict(settings)), "dtype": precision, "device": device}
+    own = {} if method_source is None else {"method_source": method_source}
     started = {
         "method": method,
         "model": model,
         "task_fingerprint": task.fingerprint,
         "settings": {name: value for name, value in shown.items() if name not in ("overwrite", "report_to")},
         "config": plain(asdict(config)),
+        **own,
     }
     if adapter is not None:
         started["adapter"] = adapter_digest(adapter)
-    if source_digest is not None:
-        started["method_source"] = source_digest
     with staged(out, started, settings, device) as folder:
         begin_from = source
         if adapter is not None:
@@ -320,6 +320,7 @@ def open_session(
             rate = session.record.pop("learning_rate", settings.learning_rate)
             record = {
                 "method": method,
+                **own,
                 "soundness_base": base_name(model),
                 "base_source": source,
                 **merging,

@@ -77,7 +77,7 @@ def load_network(spec: str, source: str, precision: str) -> Any:
 
 def with_pad(tokenizer: Any) -> Any:
     """Return a copy of `tokenizer` that has a token to pad with: the one that ends its texts, where it has none of its own."""
-    from soundness.training.data import closing_id
+    from soundness.models.chat import closing_id
 
     padded = deepcopy(tokenizer)
     if padded.pad_token is None:
