@@ -77,7 +77,8 @@ def other_training(
 ) -> list[str]:
     """Return the names of what differs between the training in `folder` and the one that is asked for; none where it is that one.
 
-    `method_source` is a hash of the method's code where it is a user's own. What the run chose itself (rate, dtype, device) differs only from what is asked for by name.
+    `method_source` is a hash of the method's code where it is a user's own. What the run chose itself (rate, dtype, device) differs
+    only from what is asked for by name.
     """
     record = read_record(folder)
     asked = plain(asdict(settings))
