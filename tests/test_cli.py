@@ -178,15 +178,17 @@ def test_an_interrupt_keeps_what_was_computed(run, tmp_path, monkeypatch):
     assert "the same command goes on" in err
 
 
-def test_our_own_mistakes_keep_their_traceback(run, tmp_path, monkeypatch):
+def test_our_own_mistakes_are_one_line_and_a_traceback_for_those_who_ask(run, tmp_path, monkeypatch):
     def broken(*arguments, **options):
         raise AssertionError("ours")
 
     monkeypatch.setattr(importlib.import_module("soundness.auditing"), "audit", broken)
     code, _, err = run(*audit(tmp_path))
     assert code == 3, "never 1, which a gate takes for a verdict"
-    assert "Traceback" in err
-    assert "AssertionError: ours" in err
+    assert "Traceback" not in err and err.count("\n") == 1
+    assert "AssertionError: ours (test_cli.py, line" in err and "--debug" in err
+    code, _, err = run(*audit(tmp_path), "--debug")
+    assert code == 3 and "Traceback" in err and "AssertionError: ours" in err
 
 
 def test_scoring_traces_of_others(run, tmp_path):

@@ -28,6 +28,7 @@ from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
+from soundness.progress import Progress, silent
 from soundness.records import Chain, Comparison, Estimate, Probe, Prompt, Score
 from soundness.runs.folder import Run
 from soundness.runs.settings import GROWING
@@ -44,9 +45,6 @@ from soundness.tasks.panel import PanelTask, load_panel
 from soundness.tasks.retrieval import Documents
 
 __all__ = ["audit", "compare_all", "score"]
-
-Progress = Callable[[str, int, int], None]
-"""Told (what is being done, how much of it is done, how much there is)."""
 
 OnScored = Callable[[str, Sequence[Case], Sequence[MetricGroup]], None]
 """Told (reader, what it read, for which groups)."""
@@ -141,7 +139,7 @@ def audit(
         "reader": reader,
         "noise_floor": noise_floor,
     }
-    told = on_progress or (lambda what, done, total: None)
+    told = on_progress or silent
     clock = _Clock()
     with Run.create_or_resume(out, settings, growing=(*GROWING, "readers"), first_problems=_first_problems(task)) as run:
         if run.finished and not _own(groups):  # the results are there, of these settings and this code
@@ -304,7 +302,7 @@ def score(
         "batch_size": batch_size,
         "reader": reader,
     }
-    told = on_progress or (lambda what, done, total: None)
+    told = on_progress or silent
     clock = _Clock()
     with Run.create_or_resume(out, settings, first_problems=_first_problems(task)) as run:
         if run.finished and not _own(groups):

@@ -2,23 +2,26 @@
 
 Exit codes: 0 done (for `audit`: whatever the verdict), 3 an error that the message explains, a command that cannot be parsed
 included, 130 interrupted (what was computed is kept; the same command goes on). `gate` alone also has 1 (hollowed or lost) and 2
-(insufficient evidence); no error ever ends in those two.
+(insufficient evidence); no error ever ends in those two. `--debug`, anywhere in a command, shows the traceback of an error.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundness.errors import SettingError, SoundnessError
+from soundness.errors import SettingError, SoundnessError, describe
+from soundness.progress import silent
+from soundness.terminal import console as terminal_console
+from soundness.terminal import notes_on_terminal, say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from soundness.auditing import Progress
     from soundness.interchange.traces import Imported
 
 __all__ = ["app", "main"]
@@ -26,6 +29,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="soundness",
     help="Does a fine-tuned model still reason its way to the answer, or only land on it?",
+    epilog="--debug, with any command, shows where an error comes from.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -238,7 +242,7 @@ def gate(
         write_junit(junit, as_junit(found, opened))
     for verdict in found.verdicts:
         mark = "FAIL" if verdict.tuned in found.failed else "    "
-        typer.echo(f"{mark} {verdict.tuned}: {verdict.word.value}. {verdict.sentence}")
+        say(f"{mark} {verdict.tuned}: {verdict.word.value}. {verdict.sentence}", sys.stdout)
     raise typer.Exit(found.exit_code)
 
 
@@ -500,10 +504,10 @@ def report(
     from soundness.runs.folder import open_run
 
     if json_out is not None:
-        typer.echo(f"wrote {write_view(open_run(run), json_out)}")
+        say(f"wrote {write_view(open_run(run), json_out)}", sys.stdout)
         return
     path = write_page(open_run(run), out)
-    typer.echo(f"wrote {path}")
+    say(f"wrote {path}", sys.stdout)
     if open_page:
         typer.launch(path.resolve().as_uri())
 
@@ -565,15 +569,15 @@ def export_inspect(
     from soundness.runs.folder import open_run
 
     for path in write(open_run(run), out):
-        typer.echo(f"wrote {path}")
-    typer.echo(f"look at them with: inspect view --log-dir {out}")
+        say(f"wrote {path}", sys.stdout)
+    say(f"look at them with: inspect view --log-dir {out}", sys.stdout)
 
 
 def _say_imported(imported: Imported, path: Path) -> None:
-    typer.echo(f"wrote {len(imported.rows)} traces to {path}")
+    say(f"wrote {len(imported.rows)} traces to {path}", sys.stdout)
     for line in imported.account:
-        typer.echo(f"note: {line}")
-    typer.echo(f"score them with: soundness score {path} --scorer MODEL --out RUN")
+        say(f"note: {line}", sys.stdout)
+    say(f"score them with: soundness score {path} --scorer MODEL --out RUN", sys.stdout)
 
 
 def _loading(
@@ -606,11 +610,9 @@ def _columns(pairs: list[str] | None) -> dict[str, str] | None:
 
 
 def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = terminal_console()
     # A file or a pipe has no width of its own; the table needs this much to stand on one line a metric.
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 160))
+    return console if console.is_terminal else terminal_console(width=max(console.width, 160))
 
 
 def _progress(console: Console, quiet: bool) -> Any:
@@ -618,7 +620,6 @@ def _progress(console: Console, quiet: bool) -> Any:
     from contextlib import nullcontext
 
     if quiet:
-        silent: Progress = lambda what, done, total: None  # noqa: E731
         return nullcontext(silent)
     from soundness.report.terminal import live_progress
 
@@ -626,28 +627,47 @@ def _progress(console: Console, quiet: bool) -> Any:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line on standard error, never in a traceback."""
+    """Run the command line; whatever goes wrong ends in one short line on standard error, with `--debug` in a traceback.
+
+    No error ever ends in the codes 0, 1 and 2, which a gate gives a meaning.
+    """
+    debug = "--debug" in sys.argv[1:]
+    if debug:
+        sys.argv.remove("--debug")
+    notes_on_terminal()
     try:
         # Outside standalone mode an exit code comes back instead of being raised; that of an interrupt, too.
         code = app(standalone_mode=False) or 0
         if code == 130:
             raise KeyboardInterrupt
-        sys.exit(code)
-    except SoundnessError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
     except typer.TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help page
             typer.echo(error.format_message())
-            sys.exit(0)
-        typer.echo(f"error: {error.format_message()}", err=True)
-        sys.exit(SoundnessError.exit_code)
+            code = 0
+        else:
+            code = _failed(error.format_message(), SoundnessError.exit_code, debug)
+    except SoundnessError as error:
+        code = _failed(str(error), error.exit_code, debug)
     except (typer.Abort, KeyboardInterrupt):  # an interrupt arrives as either, depending on how deep it struck
-        typer.echo("interrupted; what was computed is kept, the same command goes on", err=True)
-        sys.exit(130)
-    except Exception:
-        # Python's own exit code would be 1, which a gate reads as "hollowed".
+        say("interrupted; what was computed is kept, the same command goes on")
+        code = 130
+    except BrokenPipeError:  # as in `soundness show RUN | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:
+        code = _failed(
+            f"something that soundness did not foresee: {describe(error)}; this is worth a report, with what --debug shows",
+            SoundnessError.exit_code,
+            debug,
+        )
+    sys.exit(code)
+
+
+def _failed(message: str, code: int, debug: bool) -> int:
+    """Say what went wrong and return the exit code; called while the error is handled."""
+    if debug:
         import traceback
 
-        traceback.print_exc()
-        sys.exit(SoundnessError.exit_code)
+        say(traceback.format_exc(), most=None)
+    say(f"error: {message}")
+    return code

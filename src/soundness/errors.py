@@ -12,13 +12,16 @@
     └── MissingPackage     an optional package is needed and absent
 
 Every message says what was wanted, what was found and what to do. The command line prints the message alone and leaves with
-`exit_code`; our own mistakes stay `AssertionError` and keep their traceback.
+`exit_code`; our own mistakes stay `AssertionError`. What a library raises on what a user handed in passes a `boundary`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 __all__ = [
     "BrokenModelError",
@@ -30,6 +33,8 @@ __all__ = [
     "SettingError",
     "SoundnessError",
     "TaskError",
+    "boundary",
+    "describe",
     "near",
 ]
 
@@ -85,6 +90,35 @@ class MissingPackage(SoundnessError):
 
     def __init__(self, package: str, purpose: str, install: str | None = None) -> None:
         super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install {install or package}")
+
+
+def describe(error: BaseException, path: Path | None = None) -> str:
+    r"""Return what was raised and where, in one line; the place is the last one within `path`, if given.
+
+    >>> describe(ValueError("no\nsuch thing"))
+    'ValueError: no'
+    """
+    lines = str(error).strip().splitlines() or ["no message"]
+    said = f"{type(error).__name__}: {lines[0][:200]}"
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f"{said} (line {error.lineno})" if "line" not in lines[0] else said
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if path is None or frame.filename == str(path)]
+    return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else said
+
+
+@contextmanager
+def boundary(situation: str, advice: str, kind: type[SoundnessError]) -> Iterator[None]:
+    """Turn whatever a library raises on what a user handed in into one short line: what happened, why, and what to do.
+
+    The message is `situation (why): advice`; our own errors pass as they are, and so do interrupts. What was raised stays the cause,
+    for those who ask to see it.
+    """
+    try:
+        yield
+    except SoundnessError:
+        raise
+    except Exception as error:
+        raise kind(f"{situation} ({describe(error)}): {advice}") from error
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -6,11 +6,10 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 
-from soundness.errors import SettingError, near
+from soundness.errors import SettingError, describe, near
 
 __all__ = ["is_reference", "load_object"]
 
@@ -73,17 +72,3 @@ def _import(name: str, wanted: str) -> ModuleType:
         raise
     except BaseException as error:
         raise SettingError(f"{wanted} cannot be loaded: {describe(error)}") from error
-
-
-def describe(error: BaseException, path: Path | None = None) -> str:
-    r"""Return what was raised and where, in one line; the place is the last one within `path`, if given.
-
-    >>> describe(ValueError("no\nsuch thing"))
-    'ValueError: no'
-    """
-    lines = str(error).strip().splitlines() or ["no message"]
-    said = f"{type(error).__name__}: {lines[0][:200]}"
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        return f"{said} (line {error.lineno})" if "line" not in lines[0] else said
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if path is None or frame.filename == str(path)]
-    return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else said

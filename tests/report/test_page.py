@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from soundness.report.page import render_page, visible, write_page, write_view
+from soundness.report.page import render_page, write_page, write_view
 from soundness.report.view import build_view
 from soundness.runs.folder import open_run
+from soundness.terminal import visible
 
 GOLD = Path(__file__).parent / "gold" / "page.html"
 

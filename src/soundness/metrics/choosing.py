@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from soundness.errors import MetricError, SettingError, near
-from soundness.extensions import describe, is_reference, load_object
+from soundness.errors import MetricError, SettingError, describe, near
+from soundness.extensions import is_reference, load_object
 from soundness.metrics import ALWAYS, GROUPS, METRICS, PROFILES
 from soundness.metrics.base import Metric, MetricGroup, Need
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +16,12 @@ from soundness.organisms import LOOKUP, NAMES, SHIPPED, lookup
 from soundness.organisms.recipe import RECIPES, add_noise, build_model, build_tokenizer, examples, save_model, train
 from soundness.organisms.truth import ROUTES, find_truth, unplanted
 from soundness.processes import one_thread, process_pool
+from soundness.progress import Progress, silent
 from soundness.records import Comparison, Word
 from soundness.tasks.base import load_task
 
-__all__ = ["Progress", "audited", "figures_table", "make_organisms", "shortfalls"]
+__all__ = ["audited", "figures_table", "make_organisms", "shortfalls"]
 
-Progress = Callable[[str, int, int], None]
 """Told (what is being done, how much of it is done, how much there is)."""
 
 TASK = "organism:domain"
@@ -65,7 +65,7 @@ def make_organisms(
     for name in only:
         if name not in SHIPPED:
             raise SettingError(f"there is no organism {name!r}{near(name, SHIPPED)}; there are {', '.join(SHIPPED)}")
-    told = on_progress or (lambda what, done, total: None)
+    told = on_progress or silent
     folder = Path(out)
     wanted = [name for name in SHIPPED if not only or name in only]
     made: dict[str, Any] = {"organisms": {}, "shortfalls": [], "seconds": {}}
@@ -175,7 +175,7 @@ def _make_side_by_side(
 
 def _make_one_apart(folder: Path, name: str, seed: int, scale: float) -> float:
     with one_thread():
-        return _make_one(folder, name, seed, scale, lambda what, done, total: None)
+        return _make_one(folder, name, seed, scale, silent)
 
 
 def _judge(folder: Path, seed: int, problems: int, told: Progress) -> dict[str, Any]:

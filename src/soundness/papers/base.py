@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soundness.files import write_text
+from soundness.progress import Progress
 from soundness.statistics.seeds import mean_known, seed_interval
 
 __all__ = [
@@ -49,7 +50,7 @@ __all__ = [
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
 """What a picture's specification names as its `$schema`."""
 
-Told = Callable[[str, int, int], None]
+Told = Progress
 """Told (what is being done, how much of it is done, how much there is)."""
 
 Trust = Literal["paper", "abstract", "code", "second-hand", "unverified", "computed"]

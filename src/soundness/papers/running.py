@@ -23,6 +23,7 @@ from soundness.papers.base import Told
 from soundness.papers.catalogue import REPRODUCTIONS, Reproduction, Result, load_reproduction, load_scale, reads_data
 from soundness.papers.page import write_all
 from soundness.processes import one_thread, process_pool
+from soundness.progress import silent
 
 __all__ = ["reproduce", "settings_of"]
 
@@ -58,7 +59,7 @@ def reproduce(
             raise SettingError(f"--data {data} is no folder; name the one that holds the problems")
         sizes = replace(sizes, data=str(data))
     folder = _folder(Path(out), name, scale)
-    told = on_progress or (lambda what, done, total: None)
+    told = on_progress or silent
     try:
         with FileLock(folder / ".lock", timeout=0):
             return _finish(module, sizes, scale, seeds, folder, workers, told)
@@ -163,7 +164,7 @@ def _run_side_by_side(where: str, sizes: Any, seeds: list[int], folder: Path, di
 
 def _run_apart(where: str, sizes: Any, seed: int, folder: Path, digest: str) -> None:
     try:
-        _run_seed(where, sizes, seed, folder, digest, lambda what, done, total: None)
+        _run_seed(where, sizes, seed, folder, digest, silent)
     except MissingPackage as error:
         raise SoundnessError(str(error)) from None  # its constructor takes two arguments, so it cannot travel between processes
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-from soundness.report.page import visible
+from soundness.terminal import visible
 
 __all__ = ["Block", "Table", "grid", "html", "markdown"]
 

@@ -21,8 +21,9 @@ from soundness.files import check_can_write_file, make_folder, write_text
 from soundness.report.charts import curve_svg, series_colour, split_svg
 from soundness.report.view import build_view
 from soundness.runs.folder import Run
+from soundness.terminal import visible
 
-__all__ = ["MOST_BYTES", "render_page", "visible", "write_page", "write_view"]
+__all__ = ["MOST_BYTES", "render_page", "write_page", "write_view"]
 
 MOST_BYTES = 24_000_000
 """Largest page; chains beyond it are left out and said to be."""
@@ -31,23 +32,6 @@ _BLOCK_BYTES = 400_000  # of JSON, before compression: decoded in a few millisec
 _QUESTION = 240  # characters of a question that the list shows; all of it is in the block
 
 _URGENT = ("right_to_wrong", "wrong_to_right", "gain_lost", "cut_off", "unreadable")
-
-# Characters that show nothing, or turn the text around them: written out, so that nobody is fooled by them.
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    r"""Return `text` with control, zero-width and direction characters written out, and lone surrogates too.
-
-    >>> visible("a\x00b\u202ec"), visible("line\n\ttab")
-    ('a\u2400b[U+202E]c', 'line\n\ttab')
-    """
-    return _UNSEEN.sub(lambda found: _name(found.group()), text)
-
-
-def _name(character: str) -> str:
-    code = ord(character)
-    return chr(0x2400 + code) if code < 0x20 else f"[U+{code:04X}]"
 
 
 def write_page(run: Run, out: str | Path | None = None, *, most_bytes: int = MOST_BYTES) -> Path:

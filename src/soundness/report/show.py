@@ -11,8 +11,8 @@ from rich.text import Text
 
 from soundness.errors import RunError, near
 from soundness.report.flips import problem_views
-from soundness.report.page import visible
 from soundness.runs.folder import Run
+from soundness.terminal import visible
 
 __all__ = ["print_problem"]
 
@@ -46,7 +46,7 @@ def print_problem(run: Run, problem_id: str, console: Console, *, reader: str = 
     if not found:
         raise RunError(f"no chain was written for {problem_id!r} in {run.path}: finish the run with the same soundness command")
     for change in run.changes():
-        console.print(f"note: {change}", style="yellow", markup=False)
+        console.print(Text(visible(f"note: {change}"), style="yellow"))
     problem = found[0]
     console.print(Text(visible(problem["question"]), style="bold"))
     for letter, choice in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", problem["choices"], strict=False):
@@ -86,7 +86,7 @@ def _print_chain(chain: dict[str, Any], base: str | None, console: Console, read
         table.add_row(str(at + 1), Text(visible(text.rstrip("\n"))), *told)
         for edit in chain["edits"]:
             if edit["step"] == at and edit["reader"] == "self" and not edit["kind"].startswith("fill"):
-                table.add_row("", Text(f"  {edit['words']}: {edit['effect']}", style="dim"), "", "", "")
+                table.add_row("", Text(visible(f"  {edit['words']}: {edit['effect']}"), style="dim"), "", "", "")
     if chain["after"].strip():
         table.add_row("", Text(visible(chain["after"].strip("\n")), style="dim"), "", "", "")
     whole = [edit for edit in chain["edits"] if edit["reader"] == "self" and edit["step"] is None]
@@ -96,7 +96,7 @@ def _print_chain(chain: dict[str, Any], base: str | None, console: Console, read
     if chain["skip_reason"]:
         lines.append(f"not measured: {chain['skip_reason']}")
     if lines:
-        table.caption = Text("\n".join(lines), style="dim")
+        table.caption = Text(visible("\n".join(lines)), style="dim")
     console.print(table)
 
 

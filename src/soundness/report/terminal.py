@@ -21,12 +21,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from soundness.auditing import Progress as Told
 from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
 from soundness.metrics import METRICS
+from soundness.progress import Progress as Told
 from soundness.records import Comparison, Estimate, Verdict, Word
 from soundness.runs.folder import Run
 from soundness.studies.cost import Cost
+from soundness.terminal import visible
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
 
@@ -73,7 +74,7 @@ def live_progress(console: Console) -> Iterator[Told]:
     """Give a function that shows what is being done, how far it is and how long it will take."""
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -85,7 +86,7 @@ def live_progress(console: Console) -> Iterator[Told]:
 
         def told(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
+                tasks[what] = progress.add_task(visible(what), total=total)
             progress.update(tasks[what], completed=done, total=total)
 
         yield told
@@ -107,13 +108,18 @@ def print_run(run: Run, console: Console, *, every: bool = False) -> None:
         console.print(_estimates(writer, [row for row in rows if row["writer"] == writer]))
     for name, about in run.document.get("models", {}).items():
         for note in about.get("notes", []):
-            console.print(f"note on {name}: {note}", style="yellow")
+            console.print(_line(f"note on {name}: {note}", "yellow"))
     for change in run.changes():
-        console.print(f"note: {change}", style="yellow", markup=False)
+        console.print(_line(f"note: {change}", "yellow"))
     if left_out:
         measures = "measure is" if len(left_out) == 1 else "measures are"
-        console.print(f"{len(left_out)} more {measures} in the run: soundness show {run.path}", style="dim")
-    console.print(f"kept in {run.path}", style="dim")
+        console.print(_line(f"{len(left_out)} more {measures} in the run: soundness show {run.path}", "dim"))
+    console.print(_line(f"kept in {run.path}", "dim"))
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Return text as it is, harmless on a terminal."""
+    return Text(visible(text), style=style)
 
 
 def _shown(comparison: Comparison) -> bool:
@@ -123,7 +129,9 @@ def _shown(comparison: Comparison) -> bool:
 
 def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
     first = comparisons[0]
-    table = Table(title=f"{first.tuned} against {first.base}", title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
+    table = Table(
+        title=_line(f"{first.tuned} against {first.base}"), title_justify="left", box=SIMPLE_HEAD, caption_justify="left"
+    )
     for name in ("metric", "base", "tuned", "tuned - base", "p adj", "n", "out"):
         table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
     gap = " " if width >= _WIDE else "\n"  # on a narrow terminal the interval stands below its value
@@ -136,7 +144,7 @@ def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
             continue
         clear = difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0)
         table.add_row(
-            Text(f"  {one.metric} ({_READERS[one.scorer]})", style="dim") if one.scorer in _READERS else one.metric,
+            _line(f"  {one.metric} ({_READERS[one.scorer]})", "dim") if one.scorer in _READERS else _line(one.metric),
             spread(one.base_estimate, gap),
             spread(one.tuned_estimate, gap),
             Text(spread(difference, gap), style="bold" if clear else ""),
@@ -165,11 +173,11 @@ def _print_missing(comparisons: Sequence[Comparison], console: Console) -> None:
     for (reason, count), metrics in sorted(why.items(), key=lambda item: (-item[0][1], item[0][0])):
         names = list(dict.fromkeys(metrics))
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        console.print(f"  {count} {'problem' if count == 1 else 'problems'}: {reason} ({shown})", style="dim")
+        console.print(_line(f"  {count} {'problem' if count == 1 else 'problems'}: {reason} ({shown})", "dim"))
 
 
 def _panel(verdict: Verdict) -> Panel:
-    text = Text(f"{verdict.sentence}\n")
+    text = _line(f"{verdict.sentence}\n")
     beside = [line for line in verdict.evidence_against if line.startswith(_BESIDE)]
     against = [line for line in verdict.evidence_against if line not in beside]
     beside = [line.removeprefix(_BESIDE) for line in beside]
@@ -177,24 +185,25 @@ def _panel(verdict: Verdict) -> Panel:
         if lines:
             text.append(f"\n{title}\n", style="bold")
             for line in lines:
-                text.append(f"  - {line}\n")
+                text.append(visible(f"  - {line}\n"))
     text.rstrip()
     return Panel(
         text,
-        title=Text(f"{verdict.tuned}: {verdict.word.value}", style="bold"),
+        title=_line(f"{verdict.tuned}: {verdict.word.value}", "bold"),
         border_style=_COLOURS[verdict.word],
         title_align="left",
     )
 
 
 def _estimates(writer: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=f"chains of {writer}", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=_line(f"chains of {writer}"), title_justify="left", box=SIMPLE_HEAD)
     for name in ("metric", "estimate", "unit", "n", "missing", "why"):
         table.add_column(name, justify="right" if name in ("estimate", "n", "missing") else "left")
     for row in rows:
         estimate = Estimate(*(row[name] for name in ("value", "low", "high", "n", "n_missing")))
         why = "; ".join(f"{count} {reason}" for reason, count in row["missing"].items())
-        table.add_row(row["metric"], spread(estimate), row["unit"], str(estimate.n), str(estimate.n_missing or ""), why)
+        cells = (row["metric"], spread(estimate), row["unit"], str(estimate.n), str(estimate.n_missing or ""), why)
+        table.add_row(*map(_line, cells))
     return table
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
-from soundness.errors import MetricError, SoundnessError, near
-from soundness.extensions import describe
+from soundness.errors import MetricError, SoundnessError, describe, near
 from soundness.metrics import GROUPS
 from soundness.metrics.base import MetricGroup, Value
 

@@ -10,12 +10,13 @@ All of it is read by the base itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from soundness.chains.sample import sample_chains
 from soundness.metrics.base import MetricGroup
 from soundness.models.cached import CachedModel
+from soundness.progress import Progress
 from soundness.records import Chain, Estimate, Score
 from soundness.scoring.score import Helpers, Sampling, score_chains
 from soundness.statistics.noise import floor_between, floor_of_halves
@@ -26,8 +27,6 @@ __all__ = ["NUM_REREAD", "measure_floor"]
 
 NUM_REREAD = 24
 """Problems that are read again where sampling is greedy."""
-
-Progress = Callable[[str, int, int], None]
 
 
 def measure_floor(

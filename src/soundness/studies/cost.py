@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from soundness.auditing import Progress, audit
+from soundness.auditing import audit
 from soundness.metrics.base import MetricGroup
 from soundness.metrics.case import Case
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
+from soundness.progress import Progress
 from soundness.records import Probe
 from soundness.scoring.score import group_tokens
 from soundness.tasks.base import Task

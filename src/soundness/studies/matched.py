@@ -39,11 +39,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from soundness.auditing import Progress, audit
+from soundness.auditing import audit
 from soundness.comparison.verdict import RELIANCE
 from soundness.errors import DivergedError, SettingError, TaskError
 from soundness.files import write_text
 from soundness.options import AtLeastOne, Positive, build, options, read_toml
+from soundness.progress import Progress, silent
 from soundness.records import Comparison, Problem
 from soundness.statistics.seeds import mean_known
 from soundness.tasks.base import Task, load_task
@@ -210,7 +211,7 @@ def compare(plan: Plan | Path | str, *, out: Path | str, on_progress: Progress |
 
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     out = Path(out).expanduser()
-    told = on_progress or (lambda what, done, total: None)
+    told = on_progress or silent
     trained = _trained(plan)
     panel = _panel(plan, trained)
     tuning = _tuning(plan, trained, panel) if any(one.learning_rates for one in plan.method) else None

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from soundness.files import write_text
 from soundness.report import document
@@ -175,7 +175,7 @@ def print_comparison(found: MatchedComparison, console: Console) -> None:
         table.add_column(heading)
     for row in found.rows:
         table.add_row(
-            escape(row.name),
+            Text(row.name),
             str(row.seed),
             str(row.step),
             *("-" if value is None else f"{value:.2f}" for value in (row.accuracy, row.information, row.reliance)),

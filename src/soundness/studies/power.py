@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundness.auditing import Progress, audit
+from soundness.auditing import audit
 from soundness.errors import MetricError, SettingError, near
 from soundness.metrics import METRICS
+from soundness.progress import Progress
 from soundness.records import Score
 from soundness.runs.folder import Run, open_run
 from soundness.statistics.clusters import paired_spread

@@ -34,6 +34,7 @@ from soundness.metrics.choosing import choose
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
 from soundness.processes import process_pool
+from soundness.progress import Progress, silent
 from soundness.records import Comparison, Score, Word
 from soundness.scoring.score import Sampling, score_chains
 from soundness.statistics.corrections import adjust
@@ -43,7 +44,6 @@ from soundness.tasks.base import load_task
 
 __all__ = ["SCALES", "Scale", "SHAPES", "auroc", "auroc_interval", "coverage_of", "validate"]
 
-Progress = Callable[[str, int, int], None]
 Floats = NDArray[np.float64]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -108,7 +108,7 @@ def validate(
         raise SettingError(f"unknown scale {scale!r}: use {' or '.join(SCALES)}")
     check_can_write_folder(out)
     size = SCALES[scale]
-    told = on_progress or (lambda what, done, total: None)
+    told = on_progress or silent
     seconds: dict[str, float] = {}
     found: dict[str, Any] = {"scale": scale, "seed": seed, "sizes": asdict(size)}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from soundness.options import describe
 from soundness.training.methods import METHODS, about, load_method
@@ -29,22 +29,20 @@ def print_method(name: str, console: Console) -> None:
         (f"options of {name}: -o NAME=VALUE, or at the top level of --config FILE", kind),
         ("settings of all methods: [settings] in --config FILE, or the command's own options", Settings),
     ):
-        table = Table(
-            title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False
-        )
+        table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column()
         for option in describe(of()):
             choices = f" One of {option.kind.removeprefix('one of ')}." if option.kind.startswith("one of ") else ""
-            table.add_row(escape(option.name), escape(_shown(option.default)), escape(option.description + choices))
+            table.add_row(Text(option.name), Text(_shown(option.default)), Text(option.description + choices))
         console.print()
         console.print(table)
 
 
 def _print_about(name: str, console: Console) -> None:
     words = about(name)
-    console.print(f"[bold]{escape(words.name)}[/bold]  {escape(words.title)}", highlight=False)
+    console.print(Text.assemble((words.name, "bold"), f"  {words.title}"))
     for label, text in (
         ("paper", "; ".join(words.papers)),
         ("needs", words.needs),
@@ -52,7 +50,7 @@ def _print_about(name: str, console: Console) -> None:
         ("when", words.when),
         *(("differs", one) for one in words.differs),
     ):
-        console.print(f"    {label:8}{text}", style="dim" if label == "differs" else None, markup=False)
+        console.print(Text(f"    {label:8}{text}", style="dim" if label == "differs" else ""))
 
 
 def _shown(default: object) -> str:
