@@ -245,7 +245,15 @@ class Chain:
     conclusion: int | None = None
     """Index of the step that holds the last outright statement of an answer ("Answer: 18"), or None where there is none."""
     outcome: Outcome | None = None
-    """Grade against the reference, or None where the problem has no reference answer."""
+    """Grade against the reference; None where the problem has none, or where a grader could not say."""
+    answer_span: tuple[int, int] | None = None
+    """Characters of `text` that `answer` was read from, or None where none was read (or it was given with an imported trace)."""
+    answer_how: str = ""
+    """What the answer was read from ("boxed", "label", "last number" ...), or the name of the grader that judged it."""
+    confidence: str | None = None
+    """`high` where the answer is stated outright, `low` where it was inferred (the last number); None where none was read."""
+    grader_words: str = ""
+    """What a grader that is no rule said in its own words, or why it said nothing."""
 
     def before(self, num_steps: int) -> tuple[int, ...]:
         """Return the ids of the first `num_steps` steps."""

@@ -109,7 +109,9 @@ def test_no_field_of_a_record_is_forgotten() -> None:
         return {field.name for field in fields(record)}
 
     assert columns(PROBLEMS) == names(Problem)
-    assert columns(CHAINS) == names(Chain) - {"prompt"} | {f"prompt_{name}" for name in names(Prompt)}
+    assert columns(CHAINS) == names(Chain) - {"prompt", "answer_span"} | {"answer_start", "answer_stop"} | {
+        f"prompt_{name}" for name in names(Prompt)
+    }
     assert columns(READINGS) == names(ReadingRow) - {"reading"} | names(Reading) | {"nats", "top"}
     assert columns(SCORES) == names(Score)
 

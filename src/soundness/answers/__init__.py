@@ -2,6 +2,19 @@
 
 from soundness.answers.channels import Channels, Stretch, split_channels
 from soundness.answers.equality import same_answer
+from soundness.answers.graders import Grader, load_grader
+from soundness.answers.mentions import states
 from soundness.answers.reader import Grade, grade, read_answer
 
-__all__ = ["Channels", "Grade", "Stretch", "grade", "read_answer", "same_answer", "split_channels"]
+__all__ = [
+    "Channels",
+    "Grade",
+    "Grader",
+    "Stretch",
+    "grade",
+    "load_grader",
+    "read_answer",
+    "same_answer",
+    "split_channels",
+    "states",
+]

@@ -4,8 +4,9 @@ Stages, each testable alone: channels (what is said), statements (where an answe
 there), equality (whether it is the reference). Right, wrong, unreadable and cut off are four things: a text that states no answer is
 not wrong, and one that the token limit cut before its answer is not even unreadable.
 
->>> grade("3 + 4 = 7, so the answer is 7.", "stop", Problem("1", "3 + 4?", "7"))
-Grade(outcome=<Outcome.RIGHT: 'right'>, answer='7', span=Stretch(start=28, stop=29), confidence='high', how='marker')
+>>> graded = grade("3 + 4 = 7, so the answer is 7.", "stop", Problem("1", "3 + 4?", "7"))
+>>> graded.outcome, graded.answer, graded.span, graded.confidence, graded.how
+(<Outcome.RIGHT: 'right'>, '7', Stretch(start=28, stop=29), 'high', 'marker')
 >>> grade("First, 3 + 4", "length", Problem("1", "3 + 4?", "7")).outcome
 <Outcome.CUT_OFF: 'cut_off'>
 """
@@ -46,7 +47,12 @@ class Grade(NamedTuple):
     confidence: Confidence | None = None
     """How sure the reading is, or None where there is none."""
     how: str = ""
-    """What it was read from: `boxed`, `marker`, `label`, `block`, `json`, `hashes`, `pick`, `reversed`, `bare`, `last number` ..."""
+    """What it was read from: `boxed`, `marker`, `label`, `block`, `json`, `hashes`, `pick`, `reversed`, `bare`, `last number` ..., or
+    the name of the grader that judged it."""
+    reason: str = ""
+    """Why there is no outcome although there is something to compare with; empty otherwise."""
+    words: str = ""
+    """What a grader that is no rule said, in its own words."""
 
 
 @dataclass(frozen=True, slots=True)

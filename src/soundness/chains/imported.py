@@ -15,7 +15,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from soundness.answers import grade, read_answer, same_answer
+from soundness.answers import Grade, read_answer
+from soundness.answers.equality import compare
+from soundness.answers.graders import graded
 from soundness.chains.sample import conclusion_step
 from soundness.chains.steps import answer_step, spans_at, split_steps, step_texts
 from soundness.errors import TaskError, near
@@ -26,6 +28,8 @@ from soundness.tasks.jsonl import _rows, problem_from_row
 
 __all__ = ["FINISHES", "ImportedTrace", "load_traces", "to_chains", "trace_task"]
 
+_GIVEN = "predicted"
+"""How the answer of a trace was read whose row brings it."""
 UNNAMED = "imported"
 """Writer of a trace whose row names no model."""
 
@@ -182,21 +186,20 @@ def _encoded(model: Model, trace: ImportedTrace, splitter: str) -> tuple[tuple[i
     return tuple(token for part in parts for token in part), spans, steps
 
 
-def _predicted(trace: ImportedTrace) -> tuple[Outcome | None, str | None]:
-    """Return grade and answer of a trace: from `predicted` where given, else read from its text."""
+def _predicted(trace: ImportedTrace, task: Task) -> Grade:
+    """Return the grade of a trace: from `predicted` where given, else read from its text."""
     problem = trace.problem
     if trace.predicted is None:
-        graded = grade(trace.text, trace.finish, problem)
-        return graded.outcome, graded.answer
-    answer = trace.predicted.strip()
+        return graded(task.grader, trace.text, trace.finish, problem)
+    answer: str | None = trace.predicted.strip()
     if problem.choices is not None:
-        letter = read_answer(f"Answer: {answer}", problem.choices)
-        if letter is None:
-            return (None if problem.answer is None else Outcome.UNREADABLE), None
-        answer = letter
+        answer = read_answer(f"Answer: {answer}", problem.choices)
     if problem.answer is None:
-        return None, answer
-    return (Outcome.RIGHT if same_answer(answer, problem.answer, problem.choices) else Outcome.WRONG), answer
+        return Grade(None, answer, how=_GIVEN)
+    if answer is None:
+        return Grade(Outcome.UNREADABLE, None, how=_GIVEN)
+    same = compare(answer, problem.answer, problem.choices)
+    return Grade(Outcome.UNREADABLE if same is None else Outcome.RIGHT if same else Outcome.WRONG, answer, how=_GIVEN)
 
 
 def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, splitter: str = "auto") -> list[Chain]:
@@ -208,7 +211,7 @@ def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, spli
     chains = []
     for trace in traces:
         ids, steps, texts = _encoded(model, trace, splitter)
-        outcome, answer = _predicted(trace)
+        grade = _predicted(trace, task)
         chains.append(
             Chain(
                 problem_id=trace.problem.id,
@@ -221,10 +224,14 @@ def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, spli
                 finish=trace.finish,
                 steps=steps,
                 step_texts=texts,
-                answer=answer,
-                answer_step=answer_step(texts, answer, trace.problem),
+                answer=grade.answer,
+                answer_step=answer_step(texts, grade.answer, trace.problem),
                 conclusion=conclusion_step(texts, trace.problem),
-                outcome=outcome,
+                outcome=grade.outcome,
+                answer_span=None if grade.span is None else (grade.span.start, grade.span.stop),
+                answer_how=grade.how,
+                confidence=grade.confidence,
+                grader_words=grade.words or grade.reason,
             )
         )
     return chains

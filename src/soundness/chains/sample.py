@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from soundness.answers import grade
+from soundness.answers.graders import Grader, graded
 from soundness.answers.reader import conclusion_start
 from soundness.chains.steps import SPLITTERS, answer_step, split_steps, step_texts
 from soundness.errors import SettingError, near
@@ -52,16 +52,18 @@ def make_chain(
     sample: int = 0,
     seed: int = 0,
     splitter: str = "auto",
+    grader: Grader | None = None,
 ) -> Chain:
     """Return what `model` wrote for `problem` as a chain: text, steps, grade and the step that states the answer.
 
-    `writer` is the model's name within the run. Pure given `generation`; the model only decodes.
+    `writer` is the model's name within the run; `grader` says whether it is right where no rule can. Pure given `generation` and the
+    grader; the model only decodes.
     """
     pieces = model.pieces(generation.ids)
     text = "".join(pieces)
     steps = split_steps(pieces, splitter)
     texts = step_texts(pieces, steps)
-    graded = grade(text, generation.finish, problem, prompt.text)
+    grade = graded(grader, text, generation.finish, problem, prompt.text)
     return Chain(
         problem_id=problem.id,
         model=writer,
@@ -73,10 +75,14 @@ def make_chain(
         finish=generation.finish,
         steps=steps,
         step_texts=texts,
-        answer=graded.answer,
-        answer_step=answer_step(texts, graded.answer, problem),
+        answer=grade.answer,
+        answer_step=answer_step(texts, grade.answer, problem),
         conclusion=conclusion_step(texts, problem, prompt.text),
-        outcome=graded.outcome,
+        outcome=grade.outcome,
+        answer_span=None if grade.span is None else (grade.span.start, grade.span.stop),
+        answer_how=grade.how,
+        confidence=grade.confidence,
+        grader_words=grade.words or grade.reason,
     )
 
 
@@ -156,6 +162,7 @@ def sample_chains(
             sample=sample,
             seed=seed,
             splitter=splitter,
+            grader=task.grader,
         )
         for problem, sample in wanted
     ]

@@ -364,8 +364,13 @@ def _chain_columns(rows: Sequence[Chain]) -> dict[str, Any]:
                 "answer",
                 "answer_step",
                 "conclusion",
+                "answer_how",
+                "confidence",
+                "grader_words",
             )
         },
+        "answer_start": [None if row.answer_span is None else row.answer_span[0] for row in rows],
+        "answer_stop": [None if row.answer_span is None else row.answer_span[1] for row in rows],
         "prompt_text": [row.prompt.text for row in rows],
         "prompt_ids": [row.prompt.ids for row in rows],
         "steps": _spans([row.steps for row in rows], CHAINS.schema().field("steps").type),
@@ -392,6 +397,10 @@ def _chains(columns: dict[str, list[Any]]) -> list[Chain]:
             answer_step=row["answer_step"],
             conclusion=row["conclusion"],
             outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+            answer_span=None if row["answer_start"] is None else (row["answer_start"], row["answer_stop"]),
+            answer_how=row["answer_how"],
+            confidence=row["confidence"],
+            grader_words=row["grader_words"],
         )
         for row in rows
     ]
@@ -496,9 +505,15 @@ CHAINS: Table[Chain] = Table(
         ("answer_step", "count?"),
         ("conclusion", "count?"),
         ("outcome", "text?"),
+        ("answer_how", "text"),
+        ("confidence", "text?"),
+        ("grader_words", "text"),
+        ("answer_start", "count?"),
+        ("answer_stop", "count?"),
     ),
     _chain_columns,
     _chains,
+    absent={"answer_how": "", "confidence": None, "grader_words": "", "answer_start": None, "answer_stop": None},
 )
 """One row per chain: what was asked, what was written, where the steps lie, what became of the answer."""
 

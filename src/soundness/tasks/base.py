@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
+from soundness.answers.graders import Grader
 from soundness.errors import SettingError, TaskError, near
 from soundness.records import LETTERS, Problem, Prompt, Stop, Turn
 from soundness.tasks.examples import built_in_examples
@@ -59,6 +60,8 @@ class Task:
     """What stands between cue and answer, scored with the answer."""
     prompting: Prompting = Prompting()
     """How the problems are put to a model; `with_prompting` changes it together with the fields above."""
+    grader: Grader | None = None
+    """What says whether a text is right where no rule can (`load_grader`); None reads answers by rule."""
     examples: tuple[Problem, ...] = ()
     """Worked examples to choose from; where there are none, built-in ones are shown to models that need some."""
 
@@ -91,6 +94,8 @@ class Task:
             content["lead"] = self.lead
         if self.prompting.given:
             content["prompting"] = self.prompting.given
+        if self.grader is not None:
+            content["grader"] = self.grader.name
         if self.examples:
             content["examples"] = [asdict(problem) for problem in self.examples]
         return blake2b(json.dumps(content, sort_keys=True, allow_nan=False).encode(), digest_size=16).hexdigest()

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from soundness.answers import grade
+from soundness.answers.channels import FORMS, open_form
 from soundness.chains.steps import split_steps, states, step_texts
 from soundness.records import Finish, Outcome, Problem
 
@@ -71,9 +72,8 @@ PHASES: dict[str, str] = {
 """Med-RLVR's six phases as classes of one completion (the published ones are phases of training, described in words)."""
 
 _VERBOSE_WORDS = 200
-_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_TAGS = (*(tag.strip() for tag in (FORMS["think"].opening, FORMS["think"].closing)), "<answer>", "</answer>")
+_THINK, _ANSWER = (re.compile(rf"{opening}(.*?){closing}", re.DOTALL) for opening, closing in (_TAGS[:2], _TAGS[2:]))
 _HEADINGS = (
     re.compile(r"^[ \t]*## Thinking[ \t]*$", re.MULTILINE),
     re.compile(r"^[ \t]*## Final Response[ \t]*$", re.MULTILINE),
@@ -94,15 +94,19 @@ class Format:
     """Text of the answer block, "" where there is none."""
 
 
-def read_format(text: str, *, markup: str = "format", anchored: bool = True) -> Format:
+def read_format(text: str, *, markup: str = "format", anchored: bool = True, prompt: str = "") -> Format:
     r"""Return `text` taken apart by the markup of a scheme: tags for `format`, headings for `huatuo`.
 
-    Every tag (heading) must stand there exactly once and in order; blocks may not be empty.
+    Every tag (heading) must stand there exactly once and in order; blocks may not be empty. A thinking tag that `prompt` (what the
+    model was shown, as rendered) leaves open counts as the text's own.
 
     >>> read_format("## Thinking\n3 + 4 = 7\n## Final Response\nAnswer: 7", markup="huatuo").valid
     True
     """
-    return _headings(text, anchored) if markup == "huatuo" else _tags(text, anchored)
+    if markup == "huatuo":
+        return _headings(text, anchored)
+    opened = open_form(prompt) is FORMS["think"] and _TAGS[0] not in text
+    return _tags(f"{_TAGS[0]}{text}" if opened else text, anchored)
 
 
 def _tags(text: str, anchored: bool) -> Format:
@@ -127,10 +131,13 @@ def _headings(text: str, anchored: bool) -> Format:
     return Format(valid and not (anchored and before.strip()), before.strip(), thinking.strip(), answer.strip())
 
 
-def reward_of(text: str, finish: Finish, problem: Problem, scheme: str, *, anchored: bool = True) -> float | None:
+def reward_of(
+    text: str, finish: Finish, problem: Problem, scheme: str, *, anchored: bool = True, prompt: str = ""
+) -> float | None:
     """Return what `scheme` pays for a completion, or None where nobody can say whether its answer is right.
 
-    An answer block may hold the bare answer or an "Answer:" line. What cannot be read as an answer earns what a wrong one does.
+    Right is what an audit calls right. What cannot be read as an answer earns what a wrong one does; what is read and cannot be
+    compared (a formula that is beyond every grammar) earns None. `prompt` is what the model was shown, as rendered.
 
     >>> problem = Problem("1", "3 + 4?", "7")
     >>> [reward_of("<think>3 + 4 = 7</think><answer>7</answer>", "stop", problem, s) for s in ("binary", "format")]
@@ -138,31 +145,15 @@ def reward_of(text: str, finish: Finish, problem: Problem, scheme: str, *, ancho
     >>> reward_of("Answer: 7", "stop", problem, "format")
     -1.0
     """
-    if scheme == "binary":
-        answered = read_format(text).answer  # a completion in blocks is right by its answer block
-        return _right(answered, problem) if answered and finish == "stop" else _graded(text, finish, problem)
-    parts = read_format(text, markup=scheme, anchored=anchored)
-    if finish == "length" or not parts.valid:
-        return -1.0 if scheme == "format" else 0.0
-    right = _right(parts.answer, problem)
-    if right is None:
+    if scheme != "binary":
+        valid = read_format(text, markup=scheme, anchored=anchored, prompt=prompt).valid
+        if finish == "length" or not valid:
+            return -1.0 if scheme == "format" else 0.0
+    graded = grade(text, finish, problem, prompt)
+    if graded.outcome is Outcome.UNREADABLE and graded.answer is not None:
         return None
-    return right if scheme == "format" else (1.0 if right else 0.1)
-
-
-def _right(answer: str, problem: Problem) -> float | None:
-    """Return 1.0 or 0.0 for what an answer block holds, or None where the comparison could not be finished."""
-    stated = grade(answer, "stop", problem)
-    if stated.answer is None:
-        return _graded(f"Answer: {answer}", "stop", problem)
-    return None if stated.outcome is Outcome.UNREADABLE else float(stated.outcome is Outcome.RIGHT)
-
-
-def _graded(text: str, finish: Finish, problem: Problem) -> float | None:
-    found = grade(text, finish, problem)
-    if found.outcome is Outcome.UNREADABLE and found.answer is not None:
-        return None
-    return float(found.outcome is Outcome.RIGHT)
+    right = graded.outcome is Outcome.RIGHT
+    return 0.1 if scheme == "huatuo" and not right else float(right)
 
 
 def phase_of(text: str, finish: Finish, problem: Problem, *, markup: str = "format", anchored: bool = True) -> str:
@@ -177,7 +168,7 @@ def phase_of(text: str, finish: Finish, problem: Problem, *, markup: str = "form
     if parts.before:
         return "5_reasoning_before"
     sentences = _sentences(parts.thinking)
-    stated = grade(f"Answer: {parts.answer.removeprefix('Answer:').strip()}", "stop", problem).answer
+    stated = grade(text, "stop", problem).answer
     if stated is not None and states(sentences[0], stated, problem.choices):
         return "4_answer_inside"
     if len(parts.thinking.split()) > _VERBOSE_WORDS:
