@@ -1,8 +1,8 @@
 """The command line: a thin door. Each command parses, calls one function of the library and prints what came back.
 
 Exit codes: 0 done (for `audit`: whatever the verdict), 3 an error that the message explains, a command that cannot be parsed
-included, 130 interrupted (what was computed is kept; the same command goes on). `gate` alone also has 1 (hollowed or lost) and 2
-(insufficient evidence); no error ever ends in those two. `--debug`, anywhere in a command, shows the traceback of an error.
+included, 130 interrupted (what was computed is kept; the same command goes on). `gate` alone also has 1 (a verdict fails) and 2
+(nothing was shown); no error ever ends in those two. `--debug`, anywhere in a command, shows the traceback of an error.
 """
 
 from __future__ import annotations
@@ -227,17 +227,23 @@ def make_organisms(
 @app.command()
 def gate(
     run: Annotated[Path, typer.Argument(help="Run folder of a finished audit.")],
-    fail_on: Annotated[str, typer.Option(help="Words that fail: hollowed, lost, insufficient.")] = "hollowed,lost",
+    fail_on: Annotated[
+        str | None,
+        typer.Option(help="The words that fail, and the others pass; if left out all but sound, grew and nothing fail."),
+    ] = None,
+    allow: Annotated[str | None, typer.Option(help="Words that pass, such as insufficient.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there, one test case per tuned model.")] = None,
 ) -> None:
-    """Turn verdicts into an exit code: 0 sound, 1 hollowed (or lost), 2 insufficient evidence, 3 error."""
+    """Turn verdicts into an exit code: 0 passes, 1 fails, 2 nothing was shown (insufficient evidence), 3 error."""
     from soundness.report.gate import gate as decide
     from soundness.report.gate import junit as as_junit
-    from soundness.report.gate import parse_fail_on, write_junit
+    from soundness.report.gate import parse_words, write_junit
     from soundness.runs.folder import open_run
 
+    failing = None if fail_on is None else parse_words(fail_on, "--fail-on")
+    allowed = frozenset[str]() if allow is None else parse_words(allow, "--allow")
     opened = open_run(run)
-    found = decide(opened, parse_fail_on(fail_on))
+    found = decide(opened, failing, allowed)
     if junit is not None:
         write_junit(junit, as_junit(found, opened))
     for verdict in found.verdicts:

@@ -1,19 +1,21 @@
 """A run's verdicts as an exit code and as JUnit XML, for continuous integration.
 
-    0   nothing that was to fail did, and the evidence sufficed
-    1   a tuned model is hollowed (or lost), where that was to fail
-    2   the evidence is insufficient for a tuned model: nothing was shown either way
-    3   an error: no run, an unfinished run, an option that makes no sense
+    0   every tuned model passes
+    1   the verdict on one fails: hollowed, lost, broken
+    2   nothing was shown on one: the evidence is insufficient, or base and tuned are the same model
+    3   an error: no run, an unfinished run, a run that was changed by hand, an option that makes no sense
 
-1 goes before 2. A word that is not in the list of those that fail is reported and does not fail, insufficient evidence apart: it
-always gives 2, and in the list it also becomes a failure in the XML instead of a skipped test.
+Without options every word but `sound`, `grew` and `nothing` (nothing to keep) stops the gate. `--fail-on` names the words that do,
+and the others pass; `--allow` takes words away from those that do. A broken model stops it unless `broken` is allowed. 1 goes
+before 2. The exit code is 1 or 2 exactly where the XML has a failure; insufficient evidence that passes is a skipped test there.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +24,18 @@ from soundness.files import make_folder, write_text
 from soundness.records import Verdict, Word
 from soundness.runs.folder import Run
 
-__all__ = ["FAIL_ON", "Gate", "gate", "junit", "parse_fail_on"]
+__all__ = ["NAMES", "Gate", "gate", "junit", "parse_words", "write_junit"]
 
-FAIL_ON = (Word.HOLLOWED, Word.LOST, Word.BROKEN)
-"""Words that fail where none are named."""
+NAMES = {word.name.lower().replace("_", "-"): word for word in Word}
+"""Word as it is written on the command line -> the verdict's word. One that joins two is failed or allowed as each of the two is."""
 
-NAMES = {"hollowed": Word.HOLLOWED, "lost": Word.LOST, "insufficient": Word.INSUFFICIENT, "broken": Word.BROKEN}
+_JOINT = "-and-"
+
+_PASSING = {"sound", "grew", "nothing"}
+"""Words that stop no gate unless they are named in --fail-on."""
+
+_NOTHING_SHOWN = {"insufficient", "same"}
+"""Words that say nothing for or against: where only they stop the gate, the exit code is 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,61 +43,91 @@ class Gate:
     """Whether a run may pass."""
 
     exit_code: int
-    """0 pass, 1 fail, 2 insufficient evidence."""
+    """0 pass, 1 fail, 2 nothing was shown."""
     verdicts: tuple[Verdict, ...]
     """One per tuned model."""
     failed: tuple[str, ...]
-    """Tuned models whose word fails."""
+    """Tuned models whose word stops the gate."""
 
 
-def parse_fail_on(text: str) -> tuple[Word, ...]:
-    """Return the words in a comma-separated list; raises SettingError for one that cannot fail.
+def parse_words(text: str, option: str) -> frozenset[str]:
+    """Return the words in a comma-separated list; raises SettingError, which names the `option`, for one that is none.
 
-    >>> [word.name for word in parse_fail_on("hollowed,insufficient")]
-    ['HOLLOWED', 'INSUFFICIENT']
+    >>> sorted(parse_words("hollowed, insufficient", "--fail-on"))
+    ['hollowed', 'insufficient']
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in NAMES:
-            raise SettingError(f"--fail-on has no word {name!r}{near(name, NAMES)}; it takes {', '.join(NAMES)}")
+            raise SettingError(f"{option} has no word {name!r}{near(name, NAMES)}; it takes {', '.join(NAMES)}")
     if not names:
-        raise SettingError(f"--fail-on names no word; it takes {', '.join(NAMES)}, separated by commas")
-    return tuple(dict.fromkeys(NAMES[name] for name in names))
+        raise SettingError(f"{option} names no word; it takes {', '.join(NAMES)}, separated by commas")
+    return frozenset(names)
 
 
-def gate(run: Run, fail_on: Sequence[Word] = FAIL_ON) -> Gate:
-    """Return whether the finished `run` passes; raises RunError where it holds no verdicts."""
+def gate(run: Run, fail_on: Collection[str] | None = None, allow: Collection[str] = ()) -> Gate:
+    """Return whether the finished `run` passes.
+
+    `fail_on` and `allow` hold words of NAMES. Raises RunError where the run holds no verdicts or was changed after it was finished,
+    SettingError where a word is both to fail and allowed.
+    """
+    if both := sorted({*(fail_on or ())} & {*allow}):
+        raise SettingError(f"--fail-on and --allow both name {', '.join(both)}; name each word once")
     if not run.finished:
         raise RunError(f"{run.path} is not finished: run the same soundness audit again, then the gate")
     verdicts = tuple(run.verdicts)
     if not verdicts:
         raise RunError(f"{run.path} holds no verdicts: a gate needs a run of soundness audit, with a base and a tuned model")
-    failed = tuple(verdict.tuned for verdict in verdicts if verdict.word in fail_on)
-    if any(verdict.word in fail_on and verdict.word is not Word.INSUFFICIENT for verdict in verdicts):
-        code = 1
-    else:
-        code = 2 if any(verdict.word is Word.INSUFFICIENT for verdict in verdicts) else 0
-    return Gate(code, verdicts, failed)
+    if edits := run.changed_files():
+        raise RunError(f"{run.path} is not as the audit left it, so its verdicts are no evidence: {'; '.join(edits)}")
+    usual = {name for name in NAMES if _JOINT not in name} - _PASSING
+    stopping = {*(usual if fail_on is None else fail_on), "broken"} - {*allow}
+    stopped = {verdict.tuned: _stopped_by(verdict.word, stopping, allow) for verdict in verdicts}
+    failed = tuple(name for name, words in stopped.items() if words)
+    shown = any(words - _NOTHING_SHOWN for words in stopped.values())
+    return Gate((1 if shown else 2) if failed else 0, verdicts, failed)
+
+
+def _name(word: Word) -> str:
+    """Return a verdict's word as it is written on the command line."""
+    return next(name for name, known in NAMES.items() if known is word)
+
+
+def _stopped_by(word: Word, stopping: Collection[str], allow: Collection[str]) -> set[str]:
+    """Return which of the words that stop the gate a verdict has: its own or, of `lost, and hollowed`, one of the two."""
+    name = _name(word)
+    return set() if name in allow else {name, *name.split(_JOINT)} & {*stopping}
 
 
 def junit(found: Gate, run: Run) -> str:
-    """Return the gate as JUnit XML: one test case per tuned model; what fails holds the verdict's sentence and evidence."""
-    failures = len(found.failed)
-    skipped = sum(v.word is Word.INSUFFICIENT and v.tuned not in found.failed for v in found.verdicts)
-    counts = {"tests": str(len(found.verdicts)), "failures": str(failures), "errors": "0", "skipped": str(skipped)}
+    """Return the gate as JUnit XML: one test case per tuned model; what stops the gate holds the verdict's sentence and evidence."""
+    skipped = [v.tuned for v in found.verdicts if v.tuned not in found.failed and _name(v.word) in _NOTHING_SHOWN]
+    counts = {
+        "tests": str(len(found.verdicts)),
+        "failures": str(len(found.failed)),
+        "errors": "0",
+        "skipped": str(len(skipped)),
+    }
     suites = ET.Element("testsuites", {"name": "soundness", **counts})
-    seconds = sum(run.document.get("timings", {}).values())
+    # A clock that was set back while the run was going must not give a negative time.
+    seconds = math.fsum(max(0.0, part) for part in run.document.get("timings", {}).values() if math.isfinite(part))
     suite = ET.SubElement(
         suites, "testsuite", {"name": _clean(f"soundness {run.path.name}"), **counts, "time": f"{seconds:.3f}"}
     )
+    properties = ET.SubElement(suite, "properties")
+    about = {"base": run.base, "task": run.settings.get("task"), "problems": run.settings.get("num_problems")}
+    for name, value in about.items():
+        if value is not None:
+            ET.SubElement(properties, "property", {"name": name, "value": _clean(str(value))})
     for verdict in found.verdicts:
-        name = _clean(f"{verdict.tuned} still reasons its way to the answer")
-        case = ET.SubElement(suite, "testcase", {"classname": "soundness.auditing", "name": name, "time": "0"})
+        name = f"{verdict.tuned} against {run.base}" if run.base is not None else verdict.tuned
+        case = ET.SubElement(suite, "testcase", {"classname": "soundness.gate", "name": _clean(name), "time": "0"})
         text = _clean(_text(verdict))
         message = _clean(f"{verdict.word.value}: {verdict.sentence}")
         if verdict.tuned in found.failed:
             ET.SubElement(case, "failure", {"type": verdict.word.value, "message": message}).text = text
-        elif verdict.word is Word.INSUFFICIENT:
+            continue
+        if verdict.tuned in skipped:
             ET.SubElement(case, "skipped", {"message": message})
         ET.SubElement(case, "system-out").text = text
     ET.indent(suites)

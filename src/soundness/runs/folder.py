@@ -138,7 +138,7 @@ class Run:
                 run._save()
             else:
                 run._keeps_results = True
-                if _holds_results_of(run._document, before, free) and not _changes(path, before):
+                if _holds_results_of(run._document, before, free) and not _edits(path, before):
                     run._document = before
         except BaseException:
             _unlock(path, lock)
@@ -170,7 +170,11 @@ class Run:
 
         Empty where all is as it was written. Every file is read for it. A run that is not finished has nothing to be held to.
         """
-        return _changes(self.path, self._document)
+        return [*self.changed_files(), *_mended(self._document)]
+
+    def changed_files(self) -> list[str]:
+        """Return, one sentence each, which files are not as the finished run left them; of a folder of 0.1 nothing can be said."""
+        return _edits(self.path, self._document)
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -469,12 +473,21 @@ def _own_digest(document: Mapping[str, Any]) -> str:
     return json_digest(json.loads(json.dumps({name: value for name, value in document.items() if name != "digest"})))
 
 
-def _changes(path: Path, document: Mapping[str, Any]) -> list[str]:
-    """Return what in a run folder is not as its run.json says, and what was mended on the way; see `Run.changes`."""
+def _mended(document: Mapping[str, Any]) -> list[str]:
+    """Return what was damaged and computed again before a run was finished, and what cannot be told of it."""
     if document.get("finished") is None:
         return []
     if document.get("layout", 1) < LAYOUT:
         return ["soundness 0.1 wrote this folder and kept no digests: whether a file was changed since then cannot be told"]
+    count = document.get("repaired", {}).get("count", 0)
+    what = "entry of the store was" if count == 1 else "entries of the store were"
+    return [f"{count} {what} damaged and computed again"] if count else []
+
+
+def _edits(path: Path, document: Mapping[str, Any]) -> list[str]:
+    """Return what in a run folder is not as its run.json says."""
+    if document.get("finished") is None or document.get("layout", 1) < LAYOUT:
+        return []
     sentences = []
     if document.get("digest") != _own_digest(document):
         sentences.append(f"{RUN_FILE} was changed after the run was finished")
@@ -486,10 +499,6 @@ def _changes(path: Path, document: Mapping[str, Any]) -> list[str]:
             sentences.append(f"{name} is missing or cannot be read")
     if sentences:
         sentences[-1] += "; the same soundness command computes the results again"
-    count = document.get("repaired", {}).get("count", 0)
-    if count:
-        what = "entry of the store was" if count == 1 else "entries of the store were"
-        sentences.append(f"{count} {what} damaged and computed again")
     return sentences
 
 
