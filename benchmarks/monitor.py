@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from soundness.training.common import Settings, open_session
 
 from soundness.tasks.base import load_task
 from soundness.training.data import build_examples
 from soundness.training.monitor import SoundnessMonitor
-from soundness.training.sft import fit_examples
+from soundness.training.session import open_session
+from soundness.training.settings import Settings
+from soundness.training.sft import Config, fit_examples
 
 BASE, TASK = "organism:base", "organism:domain"
 PANEL_SEED = 1
@@ -27,7 +28,7 @@ BATCH_SIZE, STEPS, SHORT_STEPS = 16, 1300, 40
 
 
 class Timed(SoundnessMonitor):
-    """A monitor that says how long each of its looks made the processor work, the look at the base first."""
+    """A monitor that says how long each of its snapshots made the processor work, the base's first."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -41,9 +42,9 @@ class Timed(SoundnessMonitor):
 
     def on_step_end(self, *given: Any, **others: Any) -> None:
         """Look where it is time to."""
-        begun, looks = time.process_time(), len(self.looks)
+        begun, snapshots = time.process_time(), len(self.snapshots)
         super().on_step_end(*given, **others)
-        if len(self.looks) > looks:
+        if len(self.snapshots) > snapshots:
             self.parts.append(time.process_time() - begun)
 
 
@@ -53,7 +54,7 @@ class Pair(NamedTuple):
     plain: float
     watched: float
     parts: list[float]
-    """What the watched one spent in each look: at the base, in between, after the last step."""
+    """What the watched one spent in each snapshot: of the base, in between, after the last step."""
 
     @property
     def added(self) -> float:
@@ -61,8 +62,8 @@ class Pair(NamedTuple):
         return self.watched / self.plain - 1
 
     @property
-    def looking(self) -> float:
-        """Return what the monitor took, all looks included, as a share of the training around it."""
+    def measuring(self) -> float:
+        """Return what the monitor took, all snapshots included, as a share of the training around it."""
         return sum(self.parts) / (self.watched - sum(self.parts))
 
 
@@ -72,7 +73,7 @@ def train(out: Path, steps: int, monitor: SoundnessMonitor | None = None) -> flo
         max_steps=steps, batch_size=BATCH_SIZE, adaptation="full", learning_rate=1e-4, dtype="float32", device="cpu"
     )
     task = load_task(TASK, limit=1000, seed=0)
-    with open_session("sft", BASE, task, out=out, settings=settings, monitor=monitor) as run:
+    with open_session("sft", BASE, task, out=out, settings=settings, config=Config(), monitor=monitor) as run:
         examples = build_examples(task, "rationale", run.tokenizer)
         begun = time.process_time()
         fit_examples(run, examples)
@@ -81,7 +82,7 @@ def train(out: Path, steps: int, monitor: SoundnessMonitor | None = None) -> flo
 
 def watch(out: Path, steps: int) -> tuple[float, list[float]]:
     """Return the same of a training with the monitor, and the parts that are its own."""
-    monitor = Timed(None, load_task(TASK, limit=16, seed=PANEL_SEED))
+    monitor = Timed(load_task(TASK, limit=16, seed=PANEL_SEED))
     return train(out, steps, monitor), monitor.parts
 
 
@@ -116,11 +117,11 @@ def section(steps: int = STEPS, rounds: int = 5) -> str:
     """Return the part on the monitor."""
     pairs = measure(steps, rounds)
     short = measure(SHORT_STEPS, rounds)
-    added, looking = ([getattr(pair, name) for pair in pairs] for name in ("added", "looking"))
+    added, measuring = ([getattr(pair, name) for pair in pairs] for name in ("added", "measuring"))
     fixed = statistics.median(pair.parts[0] + pair.parts[-1] for pair in (*pairs, *short))
     table = [
         f"| {count:,} | {pair.plain:.2f} | {pair.watched:.2f} | {pair.parts[0]:.2f} | {len(pair.parts) - 2} | {sum(pair.parts[1:-1]):.2f} "
-        f"| {pair.parts[-1]:.2f} | {pair.looking:.1%} | {pair.added:+.1%} |"
+        f"| {pair.parts[-1]:.2f} | {pair.measuring:.1%} | {pair.added:+.1%} |"
         for count, found in ((steps, pairs), (SHORT_STEPS, short))
         for pair in found
     ]
@@ -131,15 +132,15 @@ def section(steps: int = STEPS, rounds: int = 5) -> str:
             "",
             f"Supervised fine-tuning of `{BASE}` on `{TASK}`, all weights, batches of {BATCH_SIZE}, one thread, without a monitor and with `SoundnessMonitor` at its",
             "defaults (16 problems), in turn. Seconds of processor time, so that others on the machine count less, from making the trainer to saved weights.",
-            "Looking: everything the monitor does, all looks included, beside the training around it. Added: what the training with the monitor took longer",
+            "Looking: everything the monitor does, all snapshots included, beside the training around it. Added: what the training with the monitor took longer",
             "than the one without.",
             "",
-            "| steps | without, s | with, s | look at the base, s | looks in between | their time, s | last look, s | looking | added |",
+            "| steps | without, s | with, s | base, s | snapshots in between | their time, s | last snapshot, s | measuring | added |",
             "|---|---|---|---|---|---|---|---|---|",
             *table,
             "",
-            f"Median (ends) over the pairs of {steps:,} steps: looking {spread(looking)}, added {spread(added)} ({reached}: at most {TARGET:.0%}).",
-            f"The look at the base and the last one take {fixed:.2f} s together, however long the training is; for them to be {TARGET:.0%} of it, it has to take "
+            f"Median (ends) over the pairs of {steps:,} steps: measuring {spread(measuring)}, added {spread(added)} ({reached}: at most {TARGET:.0%}).",
+            f"The snapshot of the base and the last one take {fixed:.2f} s together, however long the training is; for them to be {TARGET:.0%} of it, it has to take "
             f"{fixed / TARGET:.0f} s.",
             f"Over the pairs of {SHORT_STEPS} steps, which have no others, added {spread([pair.added for pair in short])}.",
         ]

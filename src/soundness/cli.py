@@ -361,7 +361,7 @@ def train_model(
     soft_prompt: Annotated[int | None, typer.Option(help="Train a soft prompt of so many tokens.", min=1)] = None,
     max_length: Annotated[int | None, typer.Option(help="Longest example, in tokens.")] = None,
     monitor: Annotated[str | None, typer.Option(help="Problems to audit during training: a file or a world.")] = None,
-    every: Annotated[int | None, typer.Option(help="Steps between two looks; at most 5 % of the time if left out.")] = None,
+    every: Annotated[int | None, typer.Option(help="Steps between two snapshots; at most 5 % of the time if left out.")] = None,
     stop_when_lost: Annotated[
         bool, typer.Option("--stop-when-lost", help="End once reasoning is lost beyond the noise.")
     ] = False,
@@ -423,8 +423,10 @@ def train_model(
     if monitor is not None:
         from soundness.training.monitor import SoundnessMonitor
 
-        watcher = SoundnessMonitor(None, monitor, every=every, stop_when_lost=stop_when_lost, seed=settings.seed)
+        watcher = SoundnessMonitor(monitor, every=every, stop_when_lost=stop_when_lost, seed=settings.seed)
     with _progress(console, quiet) as told:
+        if watcher is not None:
+            watcher.on_progress = told
         folder = run_training(
             method,
             model,

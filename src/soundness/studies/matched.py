@@ -395,13 +395,13 @@ def _accuracy(plan: Plan, panel: Task, model: str, out: Path) -> float:
     """Return the share of the panel that `model` solves, kept beside the models."""
     from soundness.models.load import load_model
     from soundness.scoring.score import Sampling
-    from soundness.training.monitor import look
+    from soundness.training.snapshot import take_snapshot
 
     note = out / "accuracies" / f"{digest(model, _weights(model), panel.fingerprint, plan.max_tokens)}.json"
     if note.is_file():
         return float(json.loads(note.read_text(encoding="utf-8")))
-    found = look(load_model(model), panel, ["accuracy"], sampling=Sampling(0, 0.0, 1.0, plan.max_tokens, "auto"))
-    solved = found.mean("solved")
+    sampling = Sampling(0, 0.0, 1.0, plan.max_tokens, "auto")
+    solved = take_snapshot(load_model(model), panel, ["accuracy"], sampling=sampling).value("solved")
     if solved is None:
         raise TaskError(f"{panel.name} has no reference answers, so accuracy cannot be matched")
     note.parent.mkdir(parents=True, exist_ok=True)

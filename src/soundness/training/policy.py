@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
-from soundness.comparison.verdict import THRESHOLDS
 from soundness.errors import ModelError, SettingError, TaskError
 from soundness.options import AtLeastOne, NonNegative, Positive, options
 from soundness.records import Finish, Generation, Problem
 from soundness.tasks.base import Task
 from soundness.training.session import Session
 from soundness.training.settings import Adaptation, check_vllm
+from soundness.training.snapshot import MOSTLY, NO_STEPS
 
 __all__ = ["LEARNING_RATES", "Completion", "Policy", "Reward", "fit_policy", "hacking_words", "preflight", "rows_of"]
 
@@ -307,8 +307,8 @@ def hacking_words(history: Sequence[Mapping[str, Any]], base: Mapping[str, float
         for name in held_out
         if (key := f"soundness/{name}") in base and key in last and base[key] > 0 and last[key] < 0.9 * base[key]
     ]
-    silence = "soundness/no_steps"
-    if silence in base and silence in last and base[silence] < THRESHOLDS.silence < last[silence]:
+    silence = f"soundness/{NO_STEPS}"
+    if silence in base and silence in last and base[silence] < MOSTLY < last[silence]:
         fell.append(f"answers without steps became the rule ({base[silence]:.2f} to {last[silence]:.2f})")
     if final <= first or not fell:
         return None

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from soundness.answers import same_answer
 from soundness.errors import ModelError, SettingError, near
+from soundness.metrics.calibration import ece
 from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, Positive, options
 from soundness.records import Finish
@@ -270,11 +271,9 @@ def _strip(ids: Sequence[int], junk: set[int], model: Any) -> tuple[int, ...]:
 
 def _calibration(task: Task, traces: Sequence[Trace]) -> float | None:
     """Return the calibration error of the traces of problems with a reference answer; a trace without a span is in the lowest bin."""
-    from soundness.training.monitor import calibration_error
-
     known = [(one, task.by_id[one.problem_id]) for one in traces if task.by_id[one.problem_id].answer is not None]
     right = [same_answer(str(problem.answer), one.answer, problem.choices) for one, problem in known]
-    return calibration_error([one.confidence for one, _ in known], right)
+    return ece([one.confidence for one, _ in known], right) if known else None
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------

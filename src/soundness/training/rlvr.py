@@ -78,12 +78,12 @@ def watch_of(scheme: str, anchored: bool) -> Any:
 
 def note_hacking(run: Session) -> None:
     """Put a sentence into the record where the reward rose and a held-out measure of the monitor fell."""
-    if run.monitor is None or run.monitor.reference is None or not run.monitor.looks:
+    if run.monitor is None or run.monitor.reference is None or not run.monitor.snapshots:
         return
-    base, last = (run.monitor.values(one) for one in (run.monitor.reference, run.monitor.looks[-1]))
+    base, last = (run.monitor.values(snapshot) for snapshot in (run.monitor.reference, run.monitor.snapshots[-1]))
     words = hacking_words(run.record.get("history", ()), base, last)
     if words is not None:
-        run.record["warning"] = words
+        run.note(warning=words)
 
 
 def _formats(made: Sequence[Any], config: Config) -> str:
