@@ -151,7 +151,7 @@ def test_a_taught_model_is_asked_by_the_message_alone_and_another_by_worked_exam
     assert (told.text, told.stop) == (f"{SUMS.message(OPEN)}\n", None)
     shown = SUMS.prompt(Model(instructed=False), OPEN)
     assert shown.text.count("Question: ") == 5
-    assert shown.text.endswith("Answer: 5\n\nQuestion: What is 2 + 2?\n")
+    assert shown.text.endswith("Answer: 5\n\nQuestion: What is 2 + 2?\nReasoning:\n")
     assert "Think step by step" not in shown.text
     assert shown.stop.end("2 + 2 = 4\nAnswer: 4\nAnswer: 4\n") == len("2 + 2 = 4\nAnswer: 4\n")
     assert shown.stop.end("2 + 2 = 4\nQuestion: What is") == len("2 + 2 = 4")
@@ -195,7 +195,7 @@ def test_built_in_examples_fit_the_kind_and_are_worked():
     letters = {example.answer for example in built_in_examples((CHOICE,), True)}
     assert len(letters) == 4
     text = Task("c", (CHOICE,)).prompt(Model(instructed=False), CHOICE).text
-    assert "A. oak\nB. tin\n" in text and text.count("\nAnswer: ") == 4
+    assert "A. oak\nB. tin\nReasoning:\n" in text and text.count("\nAnswer: ") == 4
 
 
 def test_the_fingerprint_follows_the_prompting():

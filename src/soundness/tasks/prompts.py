@@ -49,6 +49,9 @@ DEFAULT_FEW_SHOT = 4
 QUESTION_LABEL = "Question: "
 """What begins a question in a plain text with worked examples; a model that writes it has gone on to a question of its own."""
 
+REASONING_LABEL = "Reasoning:"
+"""What stands between a question and its solution there; without it, small models go on with the options of a choice problem."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
@@ -339,17 +342,20 @@ def _one_line(error: ValidationError, place: str) -> str:
 def plain_text(turns: Sequence[Turn]) -> str:
     r"""Return a conversation as plain text for a model without chat template.
 
-    A message alone is itself and a newline. With worked examples each question gets a label and each example ends in a blank
-    line; a system message stands above all.
+    A message alone is itself and a newline. With worked examples each question and each solution gets a label and each example
+    ends in a blank line; a system message stands above all.
 
     >>> plain_text([Turn("user", "2 + 2?")])
     '2 + 2?\n'
     >>> plain_text([Turn("user", "1 + 1?"), Turn("assistant", "Answer: 2"), Turn("user", "2 + 2?")])
-    'Question: 1 + 1?\nAnswer: 2\n\nQuestion: 2 + 2?\n'
+    'Question: 1 + 1?\nReasoning:\nAnswer: 2\n\nQuestion: 2 + 2?\nReasoning:\n'
     """
     system = "".join(f"{turn.content}\n\n" for turn in turns if turn.role == "system")
     rest = [turn for turn in turns if turn.role != "system"]
     if len(rest) == 1:
         return f"{system}{rest[0].content}\n"
-    parts = [f"{QUESTION_LABEL}{turn.content}\n" if turn.role == "user" else f"{turn.content.rstrip()}\n\n" for turn in rest]
+    parts = [
+        f"{QUESTION_LABEL}{turn.content}\n{REASONING_LABEL}\n" if turn.role == "user" else f"{turn.content.rstrip()}\n\n"
+        for turn in rest
+    ]
     return system + "".join(parts)
