@@ -105,6 +105,13 @@ class Problem:
             return self.answer
         return self.choices[LETTERS.index(self.answer)]
 
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Every answer that is right: `answer` and, beside it, what `meta["aliases"]` lists; empty where there is none."""
+        if self.answer is None:
+            return ()
+        return tuple(dict.fromkeys((self.answer, *(self.meta.get("aliases") or ()))))
+
 
 class Span(NamedTuple):
     """A half-open stretch of token positions."""

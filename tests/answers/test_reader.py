@@ -272,3 +272,11 @@ def test_any_text_gets_a_grade(text: str, answer: str | None, choices: tuple[str
         outcome, read = grade(text, finish, problem)[:2]
         assert (outcome is None) == (problem.answer is None)
         assert (outcome in (Outcome.RIGHT, Outcome.WRONG)) <= (read is not None)
+
+
+def test_any_of_several_accepted_answers_is_right():
+    capital = Problem("1", "Capital of France?", "Paris", meta={"aliases": ["City of Light", "Lutetia"]})
+    for text, outcome in (("Answer: Paris", "right"), ("Answer: the City of Light", "right"), ("Answer: Lyon", "wrong")):
+        assert grade(text, "stop", capital).outcome == outcome
+    assert grade("It is", "length", capital).outcome == "cut_off"
+    assert grade("Answer: Lutetia", "stop", Problem("1", "?", "Paris")).outcome == "wrong"

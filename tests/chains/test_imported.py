@@ -148,7 +148,7 @@ def test_ids_default_to_line_numbers_and_writers_to_imported(tmp_path):
         ([without(model=["a"])], "line 1, field model"),
         ([without(choices=["a", "b"])], "line 1, field answer"),
         (["{"], "line 1: malformed JSON"),
-        (["[]"], "line 1"),
+        (["[1]"], "row 0: an object"),
         ([], "has no rows"),
     ],
 )

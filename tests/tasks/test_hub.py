@@ -7,7 +7,8 @@ import pytest
 
 from soundness.errors import TaskError
 from soundness.tasks import load_task
-from soundness.tasks.hub import load_hub, split_hub_spec, split_worked_answer
+from soundness.tasks.fields import split_worked_answer
+from soundness.tasks.hub import open_hub, split_hub_spec
 
 datasets = pytest.importorskip("datasets")
 
@@ -31,25 +32,26 @@ def test_saved_data_set_with_columns_and_worked_answers(folder: Path):
     assert (second.answer, second.rationale, second.steps) == ("2", None, None)
     assert first.meta == {"level": 1}
     assert (first.id, second.id) == ("0", "1")
+    assert load_task(f"hub:{folder}:train").problems == task.problems  # `problem` is a known name
     assert task.name == "math:train"
 
 
 def test_test_split_is_the_default_and_limit_counts(folder: Path):
     assert [p.question for p in load_task(f"hub:{folder}", columns={"question": "problem"}).problems] == ["1+1?"]
-    assert len(load_hub(str(folder), split="train", columns={"question": "problem"}, limit=1)) == 1
+    assert len(load_task(f"hub:{folder}", split="train", columns={"question": "problem"}, limit=1).problems) == 1
 
 
 def test_errors_name_splits_and_columns(folder: Path):
     with pytest.raises(TaskError, match="no split 'tst'.*'test'.*train, test"):
-        load_hub(str(folder), split="tst", columns={"question": "problem"})
-    with pytest.raises(TaskError, match="no column 'question'.*problem, answer, level"):
-        load_hub(str(folder))
-    with pytest.raises(TaskError, match="no column 'problm'.*'problem'"):
-        load_hub(str(folder), columns={"question": "problm"})
+        open_hub(str(folder), split="tst")
+    with pytest.raises(TaskError, match="there is no column 'problm'.*'problem'.*problem, answer, level"):
+        load_task(f"hub:{folder}", columns={"question": "problm"})
     with pytest.raises(TaskError, match="no field 'questio'.*'question'"):
-        load_hub(str(folder), columns={"questio": "problem"})
+        load_task(f"hub:{folder}", columns={"questio": "problem"})
     with pytest.raises(TaskError, match="save_to_disk"):
-        load_hub(str(folder.parent))
+        open_hub(str(folder.parent))
+    with pytest.raises(TaskError, match="names the split 'train', and split=test another"):
+        load_task(f"hub:{folder}:train", split="test")
 
 
 def test_one_split_choices_and_class_labels(tmp_path: Path):
@@ -62,14 +64,14 @@ def test_one_split_choices_and_class_labels(tmp_path: Path):
     )
     made = datasets.Dataset.from_dict({"question": ["q"], "choices": [["oak", "tin"]], "answer": [1]}, features=features)
     made.save_to_disk(str(tmp_path / "one"))
-    (problem,) = load_hub(str(tmp_path / "one"))
+    (problem,) = load_task(f"hub:{tmp_path / 'one'}").problems
     assert (problem.answer, problem.choices) == ("B", ("oak", "tin"))
 
 
 def test_labelled_choices(tmp_path: Path):
     rows = [{"question": "q", "choices": {"text": ["oak", "tin"], "label": ["1", "2"]}, "key": "2"}]
     datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "arc"))
-    (problem,) = load_hub(str(tmp_path / "arc"), columns={"answer": "key"})
+    (problem,) = load_task(f"hub:{tmp_path / 'arc'}", columns={"answer": "key"}).problems
     assert (problem.answer, problem.choices) == ("B", ("oak", "tin"))
 
 

@@ -419,8 +419,19 @@ def grade(text: str, finish: Finish, problem: Problem, prompt: str = "") -> Grad
 
     Thinking is passed over, and what the model went on to write behind its turn or behind a question of its own. A text cut by the
     token limit is CUT_OFF unless it states an answer outright. An answer that the limit itself may have cut (it touches the end: "18"
-    may be the beginning of "180") counts where it equals the reference and is CUT_OFF otherwise. Never raises on any text.
+    may be the beginning of "180") counts where it equals the reference and is CUT_OFF otherwise. Any of several accepted answers is
+    right (`Problem.accepted`). Never raises on any text.
     """
+    first = _grade(text, finish, problem, prompt)
+    for other in problem.accepted[1:] if first.outcome is not Outcome.RIGHT else ():
+        again = _grade(text, finish, replace(problem, answer=other), prompt)
+        if again.outcome is Outcome.RIGHT:
+            return again
+    return first
+
+
+def _grade(text: str, finish: Finish, problem: Problem, prompt: str) -> Grade:
+    """Return the grade of a text by the problem's first reference alone."""
     kind = _kind_of(problem.answer, problem.choices)
     reference = problem.answer
 

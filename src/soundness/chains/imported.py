@@ -24,7 +24,8 @@ from soundness.errors import TaskError, near
 from soundness.models.base import Model
 from soundness.records import Chain, Finish, Outcome, Problem, Span
 from soundness.tasks.base import Task
-from soundness.tasks.jsonl import _rows, problem_from_row
+from soundness.tasks.fields import problem_from_row
+from soundness.tasks.sources import open_file
 
 __all__ = ["FINISHES", "ImportedTrace", "load_traces", "to_chains", "trace_task"]
 
@@ -140,10 +141,9 @@ def load_traces(path: str | Path, limit: int | None = None) -> list[ImportedTrac
     """
     path = Path(path)
     traces: list[ImportedTrace] = []
-    lines: dict[str, int] = {}
-    for number, row in _rows(path):
-        place = f"{path} line {number}"
-        trace = _trace_from_row(row, place, str(number))
+    lines: dict[str, str] = {}
+    for place, number, row in open_file(path).rows:
+        trace = _trace_from_row(row, place, number)
         identity = trace.problem.id
         if identity in lines:
             raise TaskError(
@@ -186,11 +186,11 @@ def _encoded(model: Model, trace: ImportedTrace, splitter: str) -> tuple[tuple[i
     return tuple(token for part in parts for token in part), spans, steps
 
 
-def _predicted(trace: ImportedTrace, task: Task) -> Grade:
+def _predicted(trace: ImportedTrace, task: Task | None = None) -> Grade:
     """Return the grade of a trace: from `predicted` where given, else read from its text."""
     problem = trace.problem
     if trace.predicted is None:
-        return graded(task.grader, trace.text, trace.finish, problem)
+        return graded(task.grader if task is not None else None, trace.text, trace.finish, problem)
     answer: str | None = trace.predicted.strip()
     if problem.choices is not None:
         answer = read_answer(f"Answer: {answer}", problem.choices)
@@ -198,8 +198,9 @@ def _predicted(trace: ImportedTrace, task: Task) -> Grade:
         return Grade(None, answer, how=_GIVEN)
     if answer is None:
         return Grade(Outcome.UNREADABLE, None, how=_GIVEN)
-    same = compare(answer, problem.answer, problem.choices)
-    return Grade(Outcome.UNREADABLE if same is None else Outcome.RIGHT if same else Outcome.WRONG, answer, how=_GIVEN)
+    same = [compare(answer, one, problem.choices) for one in problem.accepted]
+    outcome = Outcome.RIGHT if any(same) else Outcome.UNREADABLE if same[0] is None else Outcome.WRONG
+    return Grade(outcome, answer, how=_GIVEN)
 
 
 def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, splitter: str = "auto") -> list[Chain]:

@@ -337,7 +337,7 @@ def run(scale: Scale, seed: int, out: Path, told: Told) -> dict[str, Any]:
 def _language_tasks(scale: Scale, seed: int) -> tuple[dict[str, Task], list[str]]:
     """Return the problems of each data set that is there, and what is left out."""
     from soundness.tasks.base import Task
-    from soundness.tasks.jsonl import load_jsonl
+    from soundness.tasks.load import load_problems
 
     if not scale.language:
         return {}, ["this scale asks no language model, so what is expected of one stays open"]
@@ -347,7 +347,7 @@ def _language_tasks(scale: Scale, seed: int) -> tuple[dict[str, Task], list[str]
         if not path.is_file():
             skipped.append(f"{name}: {file} is not in the folder of data; name the folder with --data")
             continue
-        short = [one for one in load_jsonl(path) if len(one.question) + sum(map(len, one.context)) <= scale.most_characters]
+        short = [one for one in load_problems(path) if len(one.question) + sum(map(len, one.context)) <= scale.most_characters]
         if not short:
             skipped.append(f"{name}: {file} holds no question of at most {scale.most_characters} characters")
             continue

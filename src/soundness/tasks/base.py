@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Protocol
 
-from soundness.answers.graders import Grader
-from soundness.errors import SettingError, TaskError, near
+from soundness.answers.graders import Grader, load_grader
+from soundness.errors import SettingError, TaskError
 from soundness.records import LETTERS, Problem, Prompt, Stop, Turn
 from soundness.tasks.examples import built_in_examples
+from soundness.tasks.fields import problem_from_row
 from soundness.tasks.prompts import DEFAULT_FEW_SHOT, FORMATS, QUESTION_LABEL, Prompting
 
 __all__ = ["CHOICE_INSTRUCTION", "CUE", "OPEN_INSTRUCTION", "TERMINATOR", "Renders", "Task", "load_task"]
@@ -64,6 +63,8 @@ class Task:
     """What says whether a text is right where no rule can (`load_grader`); None reads answers by rule."""
     examples: tuple[Problem, ...] = ()
     """Worked examples to choose from; where there are none, built-in ones are shown to models that need some."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What was taken for what when the rows were read, in words."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problems", tuple(self.problems))
@@ -96,7 +97,7 @@ class Task:
             content["prompting"] = self.prompting.given
         if self.grader is not None:
             content["grader"] = self.grader.name
-        if self.examples:
+        if self.examples and self.prompting.few_shot != 0 and self.prompting.given:
             content["examples"] = [asdict(problem) for problem in self.examples]
         return blake2b(json.dumps(content, sort_keys=True, allow_nan=False).encode(), digest_size=16).hexdigest()
 
@@ -112,8 +113,6 @@ class Task:
                 f"answer_format letter is for problems with choices, and {lacking.id!r} has none: use line, boxed or json"
             )
         if prompting.examples:
-            from soundness.tasks.jsonl import problem_from_row
-
             examples = [
                 problem_from_row(row, place=f"example {number}", default_id=f"example-{number}")
                 for number, row in enumerate(prompting.examples, 1)
@@ -183,7 +182,8 @@ class Task:
         wanted, own = self.prompting.few_shot, self.prompting.examples
         if wanted is None:
             asked = bool(own or self.prompting.few_shot_from)
-            wanted = len(own) if own else DEFAULT_FEW_SHOT if asked or plain else 0
+            # A task with no instruction at all has a form of its own, which its models know.
+            wanted = len(own) if own else DEFAULT_FEW_SHOT if asked or (plain and self.instruction != "") else 0
         if not wanted:
             return ()
         pool = self.examples or built_in_examples(self.problems, problem.choices is not None)
@@ -258,60 +258,45 @@ class Task:
 
 
 def load_task(
-    spec: str,
+    source: Any,
     *,
     limit: int | None = None,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
+    select: str | None = None,
+    skip: int = 0,
+    shuffle: bool | int = False,
+    split: str | None = None,
+    prompt: Prompting | Mapping[str, Any] | None = None,
+    name: str | None = None,
+    grader: str | Grader | None = None,
+    trust_grader: bool = False,
 ) -> Task:
-    """Return the task that `spec` names.
+    """Return the task that `source` names or holds.
 
-    `spec` is the path of a JSON Lines file; `hub:NAME[:CONFIG[:SPLIT]]` for a Hugging Face data set; `hub:FOLDER[:SPLIT]` for
-    one saved to disk; or a world with options, such as `chain-sum:operators=4,n=200`. `limit` keeps the first problems of a
-    file, a data set or a world's `n`; a world without `n` makes as many as `limit` says, else 100. `seed` draws a world's items.
-    `columns` maps our field names to a data set's columns. Raises TaskError or SettingError.
+    `source` is the path of a file (JSON Lines, JSON, Parquet, CSV, TSV) or of the TOML beside it; `hub:NAME[:CONFIG[:SPLIT]]` for a
+    Hugging Face data set, `hub:FOLDER[:SPLIT]` for one saved to disk; a world with options, such as `chain-sum:operators=4,n=200`; or
+    rows that a program holds: dictionaries, a `datasets.Dataset`, a frame. `columns` maps our field names to the source's.
+
+    Rows are taken in this order: those of `split`, in the order of `shuffle` (True or a seed), without the first `skip`, those of
+    `select` ("100:200"), the first `limit`. A world without `n` makes as many problems as `limit` says, else 100; `seed` draws them.
+    `prompt` says how the problems are put to a model, over what the file and its TOML say. `grader` judges what no rule reads, such
+    as `my_file.py:grade`; one that a task file names is a program that came with it and is run with `trust_grader` alone. Raises
+    TaskError or SettingError.
     """
-    # Imported here: worlds are made of tasks, so this module cannot need them while it loads.
-    from soundness.tasks.hub import load_hub, split_hub_spec
-    from soundness.tasks.jsonl import load_jsonl
-    from soundness.tasks.worlds import WORLDS
+    # Imported here: what loads tasks is made of them.
+    from soundness.tasks.load import Selection, load
 
-    if limit is not None and limit < 1:
-        raise SettingError(f"limit must be at least 1, and it is {limit}")
-    if spec.startswith("hub:"):
-        name, config, split = split_hub_spec(spec.removeprefix("hub:"))
-        label = ":".join(part for part in (Path(name).name if Path(name).is_dir() else name, config, split) if part)
-        return Task(label, tuple(load_hub(name, config, split, columns, limit)))
-    # The longest name first: a world's own name may hold a colon ("organism:domain").
-    named = max((name for name in WORLDS if f"{spec}:".startswith(f"{name}:")), key=len, default=None)
-    world, _, options = (named, "", spec[len(named) + 1 :]) if named else spec.partition(":")
-    path = Path(spec).expanduser()
-    if world in WORLDS and not path.is_file():
-        return _make_world(WORLDS[world], world, options, limit, seed)
-    if path.is_dir():
-        raise TaskError(f"{spec} is a folder; a task is a JSON Lines file, or hub:{spec} for a data set saved to disk")
-    if path.is_file() or path.suffix in {".jsonl", ".json", ".ndjson"} or "/" in spec:
-        if columns:
-            raise SettingError("columns are for hub: data sets; rename the fields of a JSON Lines file instead")
-        return Task(path.stem, tuple(load_jsonl(path, limit)))
-    raise TaskError(
-        f"there is no task {spec!r}{near(world, WORLDS) or near(spec, WORLDS)}: give a JSON Lines file, "
-        f"hub:NAME[:CONFIG[:SPLIT]], or one of the worlds {', '.join(WORLDS)}"
+    if isinstance(source, Task):
+        raise SettingError(f"{source.name} is a task already; use task.with_prompting(...) to change how it is asked")
+    selection = Selection(limit=limit, select=select, skip=skip, shuffle=shuffle, split=split)
+    task = load(
+        source,
+        selection,
+        seed=seed,
+        columns=columns,
+        prompt=prompt,
+        name=name,
+        trust_grader=None if grader is not None else trust_grader,
     )
-
-
-def _make_world(generate: Callable[..., Task], world: str, options: str, limit: int | None, seed: int) -> Task:
-    known = [name for name in inspect.signature(generate).parameters if name != "seed"]
-    settings: dict[str, int] = {}
-    for option in filter(None, options.split(",")):
-        name, _, value = option.partition("=")
-        if name not in known:
-            raise TaskError(f"the world {world} has no option {name!r}{near(name, known)}; it has {', '.join(known)}")
-        flags = {"true": 1, "false": 0}
-        try:
-            settings[name] = flags[value.lower()] if value.lower() in flags else int(value)
-        except ValueError:
-            raise TaskError(f"{world}:{name} needs a whole number, and it is {value!r}; write for example {name}=4") from None
-    if limit is not None:
-        settings["n"] = min(limit, settings.get("n", limit))
-    return generate(**{"n": 100, **settings}, seed=seed)
+    return task if grader is None else replace(task, grader=load_grader(grader) if isinstance(grader, str) else grader)

@@ -1,23 +1,17 @@
 """Problems from a Hugging Face data set, by name or from a folder written by `save_to_disk`.
 
-Columns are read by our field names unless `columns` says otherwise, such as {"question": "problem"}. An answer that ends in
-"#### 18" is split as GSM8K writes it: 18 is the answer, what stands before is the rationale, its lines are the steps.
 Code that comes with a data set is never run.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from soundness.errors import MissingPackage, TaskError, near
-from soundness.records import LETTERS, Problem
-from soundness.tasks.jsonl import FIELDS, problem_from_row
+from soundness.tasks.sources import Row, Source, open_rows
 
-__all__ = ["load_hub", "split_hub_spec", "split_worked_answer"]
+__all__ = ["open_hub", "split_hub_spec"]
 
 
 def split_hub_spec(spec: str) -> tuple[str, str | None, str | None]:
@@ -38,59 +32,13 @@ def split_hub_spec(spec: str) -> tuple[str, str | None, str | None]:
     return name, config or None, split_name or None
 
 
-def split_worked_answer(text: str) -> tuple[str, str, tuple[str, ...]] | None:
-    r"""Return (answer, rationale, steps) of a worked answer that ends in "#### ANSWER", or None for any other text.
+def open_hub(name: str, config: str | None = None, split: str | None = None) -> Source:
+    """Return the rows of a data set: `name` is its name or a folder written by `save_to_disk`.
 
-    >>> split_worked_answer("She has 2*3=<<2*3=6>>6 eggs.\n#### 6")
-    ('6', 'She has 2*3=6 eggs.', ('She has 2*3=6 eggs.',))
+    Without `split`, the only split or `test` is taken. Raises TaskError (with the splits there are) and MissingPackage.
     """
-    before, mark, answer = text.rpartition("####")
-    if not mark or not answer.strip():
-        return None
-    rationale = re.sub(r"<<[^<>]*>>", "", before).strip()
-    return answer.strip(), rationale, tuple(line.strip() for line in rationale.splitlines() if line.strip())
-
-
-def load_hub(
-    name: str,
-    config: str | None = None,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    limit: int | None = None,
-) -> list[Problem]:
-    """Return the problems of a data set, the first `limit` of them.
-
-    `name` is a data set's name or a folder written by `save_to_disk`. Without `split`, the only split or `test` is taken.
-    Raises TaskError (with the splits or columns there are) and MissingPackage.
-    """
-    rows = _load(name, config, split)
-    columns = dict(columns or {})
-    unknown = next((field for field in columns if field not in FIELDS), None)
-    if unknown is not None:
-        raise TaskError(f"columns: there is no field {unknown!r}{near(unknown, FIELDS)}; the fields are {', '.join(FIELDS)}")
-    available = list(rows.column_names)
-    for field, column in {"question": "question", "answer": "answer", **columns}.items():
-        wanted = field in columns or field == "question"
-        if wanted and column not in available:
-            raise TaskError(
-                f"{name} has no column {column!r} for the field {field}{near(column, available)}; "
-                f"its columns are {', '.join(available)}: map them with columns, such as {{'{field}': '{available[0]}'}}"
-            )
-    if "answer" not in columns and "answer" not in available:
-        raise TaskError(f"{name} has no column 'answer'; its columns are {', '.join(available)}: map one with columns")
-    total = len(rows) if limit is None else min(limit, len(rows))
-    if not total:
-        raise TaskError(f"{name} has no rows")
-    problems = []
-    seen: dict[str, int] = {}
-    for index in range(total):
-        place = f"{name} row {index}"
-        problem = problem_from_row(_fields(rows[index], rows.features, columns), place=place, default_id=str(index))
-        if problem.id in seen:
-            raise TaskError(f"{place}, field id: {problem.id!r} is the id of row {seen[problem.id]} too; ids must differ")
-        seen[problem.id] = index
-        problems.append(problem)
-    return problems
+    source = open_rows(_load(name, config, split), name)
+    return Source(name, (Row(f"{name} {row.place}", row.name, row.fields) for row in source.rows))
 
 
 def _load(name: str, config: str | None, split: str | None) -> Any:
@@ -126,34 +74,3 @@ def _load(name: str, config: str | None, split: str | None) -> Any:
             f"{name} has no split {chosen!r}{near(chosen, splits)}; it has {', '.join(splits)}: write hub:{spec}:{splits[0]}"
         )
     return data[chosen]
-
-
-def _fields(source: Mapping[str, Any], features: Any, columns: Mapping[str, str]) -> dict[str, Any]:
-    used = set(columns.values())
-    row = {name: _plain(value) for name, value in source.items() if name not in used}
-    for field, column in columns.items():
-        row[field] = _plain(source[column])
-    answer_feature = features.get(columns.get("answer", "answer"))
-    if hasattr(answer_feature, "int2str") and isinstance(row.get("answer"), int):
-        # A ClassLabel of -1 marks a row whose label is withheld.
-        row["answer"] = answer_feature.int2str(row["answer"]) if row["answer"] >= 0 else None
-    choices = row.get("choices")
-    if isinstance(choices, dict) and {"text", "label"} <= set(choices):
-        labels = [str(label) for label in choices["label"]]
-        row["choices"] = choices["text"]
-        if str(row.get("answer")) in labels:
-            row["answer"] = LETTERS[labels.index(str(row["answer"]))]
-    if isinstance(row.get("answer"), str) and row.get("choices") is None:
-        worked = split_worked_answer(row["answer"])
-        if worked is not None:
-            row["answer"], rationale, steps = worked
-            if row.get("rationale") is None and rationale:
-                row["rationale"] = rationale
-            if row.get("steps") is None and steps:
-                row["steps"] = list(steps)
-    return row
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON would hold it; what JSON cannot hold becomes its text."""
-    return json.loads(json.dumps(value, default=str))
