@@ -230,7 +230,7 @@ def test_what_is_trained_is_audited_by_the_command_that_is_named(run, tmp_path):
     assert (code, err) == (0, "")
     flat = " ".join(told.split())
     assert f"compare it with: soundness audit organism:base {out} --task TASK --out RUN" in flat
-    assert "beyond the noise was seen on 8 problems" in flat
+    assert "beyond the noise" in flat  # what the monitor has to say
     record = json.loads((out / "training.json").read_text())
     assert (record["num_steps"], [one["step"] for one in record["monitor"]["looks"]]) == (3, [2, 3])
     code, _, err = run(
