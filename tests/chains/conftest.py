@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import codecs
 import random
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from soundness.records import Generation, Probe, Prompt, Reading
+
+# The chat templates beside this file are read while tests are collected.
+sys.path.insert(0, str(Path(__file__).parent))
 
 END = 256
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from soundness.chains.body import body_of
 from soundness.chains.sample import make_chain, sample_chains
 from soundness.metrics.choosing import choose
 from soundness.models.cached import CachedModel
@@ -41,54 +40,8 @@ def task(answer="7", choices=None):
     return Task("one", (Problem("p", "How many?", answer, choices=choices),))
 
 
-def body(text, problem=None, model=None):
-    model = model or load_scripted("computes")
-    problem = problem or Problem("p", "q", "7")
-    chain = make_chain(model, problem, model.render("q"), Generation(tuple(model.encode(text)), "stop"), writer="m")
-    return body_of(chain, problem, model)
-
-
 def scores(found):
     return {score.metric: score.reason if score.value is None else score.value for score in found.scores}
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("3 + 4 = 7\nAnswer: 7\n", "3 + 4 = 7\n"),
-        ("3 + 4 = 7\nso it is 7\n", "3 + 4 = 7\nso it is 7\n"),
-        ("Answer: 7\n", ""),
-        ("", ""),
-        ("<think>\n3 + 4 = 7\nhm\n</think>\nAnswer: 7\n", "\n3 + 4 = 7\nhm\n"),
-        ("<think>\n3 + 4 = 7\n", "\n3 + 4 = 7\n"),
-        ("<think>\n</think>\nAnswer: 7\n", ""),
-    ],
-)
-def test_the_body_is_what_stands_before_the_answer(text, kept):
-    found = body(text)
-    assert found.chain.text == kept
-    assert "".join(found.chain.step_texts) == kept
-    assert found.num_steps == len(found.chain.steps)
-
-
-def test_a_thinking_span_is_opened_and_closed_around_the_body():
-    model = load_scripted("computes")
-    found = body("<think>\n3 + 4 = 7\n</think>\nAnswer: 7\n")
-    assert model.decode(found.head) == "<think>"
-    assert model.decode(found.close) == "\n</think>\n\n"
-    assert body("3 + 4 = 7\n").close == ()
-
-
-def test_the_body_in_another_vocabulary_keeps_its_steps(tiny):
-    other = tiny.load("llama")
-    model = load_scripted("computes")
-    text = "naïve 3 + 4 = 7\nso √49 🙂\nAnswer: 7\n"
-    problem = Problem("p", "q", "7")
-    chain = make_chain(model, problem, model.render("q"), Generation(tuple(model.encode(text)), "stop"), writer="m")
-    own, read = body_of(chain, problem, model), body_of(chain, problem, other, own_ids=False)
-    assert read.chain.step_texts == own.chain.step_texts
-    assert other.decode(read.chain.ids) == own.chain.text
-    assert read.chain.ids != own.chain.ids
 
 
 def test_open_answers_are_asked_for(look):

@@ -29,7 +29,7 @@ from soundness.answers.texts import REFUSAL, alternatives, binary, core
 from soundness.answers.values import read_value
 from soundness.records import Finish, Outcome, Problem
 
-__all__ = ["Confidence", "Grade", "conclusion_start", "grade", "read_answer"]
+__all__ = ["Confidence", "Grade", "Outright", "conclusion_start", "grade", "outright_answers", "read_answer"]
 
 Confidence = Literal["high", "low"]
 """`high` for an outright statement; `low` for what was taken for the answer as nothing was stated: the last number, a bare reply."""
@@ -471,6 +471,32 @@ def read_answer(text: str, choices: Sequence[str] | None = None, prompt: str = "
     ('B', None)
     """
     return grade(text, "stop", Problem("", "", None, choices=None if choices is None else tuple(choices)), prompt).answer
+
+
+class Outright(NamedTuple):
+    """One outright statement of an answer."""
+
+    begin: int
+    """Where the statement begins: its marker."""
+    stop: int
+    """Where it ends: its sentence, line, box or field."""
+    answer: str | None
+    """What it states; None where that cannot be read as one answer."""
+    span: Stretch
+    """Where the answer stands."""
+    how: str
+    """How it is marked, as in `Grade.how`."""
+    strong: bool
+    """Whether it is outright; "Result:" may head a step."""
+
+
+def outright_answers(text: str, region: Stretch, problem: Problem) -> tuple[list[Outright], int]:
+    """Return the outright statements in a region of `text`, in order, and where what was asked for ends in it.
+
+    A new question behind an answer was invented: nothing from there on counts.
+    """
+    found, stop = _findings(text, region.start, region.stop, _kind_of(problem.answer, problem.choices))
+    return [Outright(one.begin, one.stop, one.answer, one.span, one.how, one.strong) for one in found], stop
 
 
 def conclusion_start(

@@ -82,12 +82,14 @@ _GSM8K = re.compile(
 """The last line of a GSM8K solution states the answer; with those marks a heading has words."""
 _MARKER_ALONE = re.compile(
     r"(?:[-*+•>]|[(\[]?(?:[0-9]{1,3}|[A-Za-z]|[ivx]{1,4})[.)\]:])?[\s*_#]*"
-    r"(?:(?:step|part|case|schritt|étape|paso|шаг|ステップ|步骤)\s*(?:[0-9]{1,3}|[A-Z]|[ivx]{1,4})|第[0-9一二三四五六七八九十]{1,3}步)?[\s*_.:：)\]]*",
+    r"(?:(?:step|part|case|schritt|étape|paso|шаг|ステップ|步骤)\s*(?:[0-9]{1,3}|[A-Z]|[ivx]{1,4})"
+    r"|第[0-9一二三四五六七八九十]{1,3}步)?[\s*_.:：)\]]*",
     re.IGNORECASE,
 )
 """Nothing but the marker of a list item or the number of a step; a lone number or letter needs its mark."""
 _NUMBERED = re.compile(
-    r"(?P<marker>[*_#\s]*(?:(?:step|part|schritt|étape|paso)\s*[0-9]{1,3}\s*[.:)–—-]*|[(\[]?[0-9]{1,3}[.)\]]\s)[*_\s]*)(?P<title>.*)",
+    r"(?P<marker>[*_#\s]*(?:(?:step|part|schritt|étape|paso)\s*[0-9]{1,3}\s*[.:)–—-]*|[(\[]?[0-9]{1,3}[.)\]]\s)[*_\s]*)"
+    r"(?P<title>.*)",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"[-*+•>\s]*(?:[0-9]{1,3}[.)]\s*)?(\*\*|__)(?P<title>[^*_\n]+)\1[\s:.：]*")

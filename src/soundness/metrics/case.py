@@ -60,7 +60,7 @@ class Case:
 
     def after(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Return the prefix that asks for the answer after `ids` in place of the body."""
-        return (*self.prompt_ids, *self.body.head, *ids, *self.body.close, *self.cue_ids)
+        return (*self.prompt_ids, *self.body.around(ids), *self.cue_ids)
 
     def after_steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the prefix that asks for the answer after the first `num_steps` steps."""

@@ -44,6 +44,8 @@ class Sampling:
     top_p: float = 1.0
     max_tokens: int = 512
     splitter: str = "auto"
+    channel: str = "auto"
+    """Which part of a chain is measured: `thinking`, `visible`, `both`, or what is thought if it holds anything (`auto`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +138,22 @@ def _cases(
 ) -> list[Case]:
     """Return one case per chain, in order: body, prompts, facts and edits in the reader's vocabulary."""
     problems = [task.by_id[chain.problem_id] for chain in chains]
-    bodies = [
-        body_of(chain, problem, model, own_ids=same_vocabulary, splitter=sampling.splitter)
-        for chain, problem in zip(chains, problems, strict=True)
-    ]
     shown = [
-        prompts[chain.problem_id].ids
-        if prompts is not None
-        else (chain.prompt.ids if same_vocabulary else task.prompt(model, problem).ids)
+        prompts[chain.problem_id] if prompts is not None else (chain.prompt if same_vocabulary else task.prompt(model, problem))
         for chain, problem in zip(chains, problems, strict=True)
     ]
-    cue = tuple(model.encode(task.cue))
+    bodies = [
+        body_of(chain, problem, model, own_ids=same_vocabulary, prompt=prompt, channel=sampling.channel, cue=task.cue)
+        for chain, problem, prompt in zip(chains, problems, shown, strict=True)
+    ]
     cases = [
         Case(
             problem=problem,
             chain=chain,
             scorer=role,
             body=body,
-            prompt_ids=prompt,
-            cue_ids=cue,
+            prompt_ids=prompt.ids,
+            cue_ids=body.cue,
             gold=belief_in(problem, problem.answer if problem.answer is not None else chain.answer, task, model),
             own=belief_in(problem, LETTERS[0], task, model) if problem.choices else None,
             stated=belief_in(problem, chain.answer, task, model),
@@ -360,7 +359,7 @@ def _regenerate(
             seed=sampling.seed,
             splitter=sampling.splitter,
         )
-        body: Body = body_of(whole, case.problem, model, splitter=sampling.splitter)
+        body: Body = body_of(whole, case.problem, model, channel=sampling.channel)
         made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + model.decode(tail.ids))
     return [
         replace(case, edits={**case.edits, kind: tuple(made.get((i, j), e) for j, e in enumerate(case.edits[kind]))})

@@ -118,16 +118,15 @@ def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[
 
     None for a completion that was cut off; 0 for one that writes no steps, for nothing was told.
     """
-    cue = tuple(base.encode(task.cue))
     cases: list[Case | None] = []
     for number, one in enumerate(made):
         prompt = base.render(task.message(one.problem))
         chain = make_chain(
             base, one.problem, Prompt(prompt.text, prompt.ids), Generation(one.ids, one.finish), writer="policy", sample=number
         )
-        body = body_of(chain, one.problem, base)
+        body = body_of(chain, one.problem, base, cue=task.cue)
         gold = belief_in(one.problem, one.problem.answer, task, base)
-        case = Case(one.problem, chain, "base", body, prompt.ids, cue, gold, None)
+        case = Case(one.problem, chain, "base", body, prompt.ids, body.cue, gold, None)
         cases.append(None if chain.finish == "length" else case)
     counted = [None if case is None else _counted(case, config.count) for case in cases]
     asked: list[list[Probe]] = []
