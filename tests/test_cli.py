@@ -232,7 +232,7 @@ def test_what_is_trained_is_audited_by_the_command_that_is_named(run, tmp_path):
     assert f"compare it with: soundness audit organism:base {out} --task TASK --out RUN" in flat
     assert "beyond the noise" in flat  # what the monitor has to say
     record = json.loads((out / "training.json").read_text())
-    assert (record["num_steps"], [one["step"] for one in record["monitor"]["looks"]]) == (3, [2, 3])
+    assert (record["num_steps"], [one["step"] for one in record["monitor"]["snapshots"]]) == (3, [2, 3])
     code, _, err = run(
         "audit", "organism:base", out, "--task", "organism:domain", "--limit", "8", "--out", tmp_path / "run", *QUICK
     )
