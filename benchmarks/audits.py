@@ -19,7 +19,13 @@ from soundness.records import Probe, Reading
 
 GROUPS: dict[str, list[str]] = {
     "information gain, early answering": ["info_gain", "early_answering"],
-    "and reliance: filler, swap, mistakes, asked answers": ["forced_accuracy", "filler", "swap", "mistake"],
+    "and reliance: filler, swap, mistakes, asked answers": [
+        "forced_accuracy",
+        "filler",
+        "swap",
+        "mistake",
+        "mistake_regenerated",
+    ],
 }
 """Groups of measures; each is added to the ones before in the same run folder, so that chains are sampled once."""
 

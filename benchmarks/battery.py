@@ -24,7 +24,7 @@ from soundness.tasks.base import load_task
 
 ROUNDS = 2
 READERS = {"self": "self", "base, of a tuned model's chains": "base", "tuned, of the base's chains": "tuned:tuned"}
-"""In words -> the role that chooses the families."""
+"""In words -> who reads."""
 
 
 class Planner(CachedModel):
@@ -41,13 +41,13 @@ class Planner(CachedModel):
 def plan(model: TransformersModel, file: str, limit: int, max_tokens: int) -> dict[str, list[Probe]]:
     """Return reader -> every probe of the full battery over `limit` sampled chains."""
     task = load_task(file, limit=limit)
-    families = [family for family in choose(list(PROFILES["full"])) if family.name != "transfer"]
+    groups = [group for group in choose(list(PROFILES["full"])) if group.name != "transfer"]
     planner = Planner(model)
     chains = sample_chains(planner, task, max_tokens=max_tokens)
     asked = {}
-    for name, role in READERS.items():
+    for name, reader in READERS.items():
         sampling = Sampling(max_tokens=max_tokens)
-        score_chains(chains, task, families, planner, role=role, sampling=sampling, helpers=Helpers(rewrites=False))
+        score_chains(chains, task, groups, planner, reader=reader, sampling=sampling, helpers=Helpers(rewrites=False))
         asked[name] = planner.asked
     return asked
 

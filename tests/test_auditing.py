@@ -92,9 +92,9 @@ def test_swapping_base_and_tuned_turns_the_signs(tmp_path):
     back = run_on(tmp_path / "b", "scripted:dial:0.5", ["scripted:computes"])
     assert value(there, "swap_reliance") == value(back, "swap_reliance", "scripted:computes") == 1.0
     for one in there.comparisons:
-        if one.scorer == "base":
+        if one.reader == "base":
             continue  # another base reads
-        other = back.comparison(one.metric, scorer=one.scorer)
+        other = back.comparison(one.metric, reader=one.reader)
         if one.difference.value is None:
             assert other.difference.value is None
             continue
@@ -212,11 +212,11 @@ def test_nothing_scored_is_an_error_and_the_chains_are_kept(tmp_path, monkeypatc
     assert len(open_run(tmp_path / "run").chains()) == 6
 
 
-def nothing_scored(chains, *arguments, role, **options):
+def nothing_scored(chains, *arguments, reader, **options):
     from soundness.records import Score
     from soundness.scoring.score import ScoredChains
 
-    return ScoredChains([Score("info_gain", c.problem_id, c.sample, c.model, role, None, "no way") for c in chains], [], [])
+    return ScoredChains([Score("info_gain", c.problem_id, c.sample, c.model, reader, None, "no way") for c in chains], [], [])
 
 
 def test_shared_template_shows_all_models_the_bases_prompts(tmp_path, tiny):
@@ -241,7 +241,7 @@ def test_models_with_different_tokenizers_are_compared_through_text(tmp_path, ti
     run = run_on(tmp_path, model, [shifted], limit=10)
     assert shifted.vocabulary != model.vocabulary
     for metric in ("info_gain", "info_gain_over_swap"):
-        found = run.comparison(metric, scorer="base")
+        found = run.comparison(metric, reader="base")
         assert found.difference.value == pytest.approx(0.0, abs=1e-9)
         assert found.difference.n == 10
     assert value(run, "swap_reliance", shifted.name) == 1.0
@@ -462,7 +462,7 @@ def test_chains_that_others_wrote_are_scored(tmp_path):
     path = tmp_path / "traces.jsonl"
     path.write_text("\n".join(lines))
     run = score(path, scorer="scripted:computes", out=tmp_path / "run", metrics=["info_gain", "early_answering"])
-    rows = {(row["writer"], row["metric"], row["scorer"]): row for row in run.document["estimates"]}
+    rows = {(row["writer"], row["metric"], row["reader"]): row for row in run.document["estimates"]}
     assert rows["right", "accuracy", "-"]["value"] == 1.0
     assert rows["wrong", "accuracy", "-"]["value"] == 0.0
     assert rows["right", "info_gain", "self"]["value"] > 8

@@ -15,6 +15,7 @@ READ = [
     "filler_forms",
     "swap",
     "mistake",
+    "mistake_regenerated",
     "mistake_forms",
     "controls",
     "paraphrase",

@@ -42,14 +42,14 @@ def test_full_profile_with_other_tasks(tmp_path: Path) -> None:
     panel = tmp_path / "panel.toml"
     panel.write_text('[[task]]\nname = "longer"\nworld = "chain-sum:operators=5"\nlimit = 5\n')
     run = audit(BASE, [TUNED], "chain-sum", limit=8, samples=2, profile="full", panel=panel, out=tmp_path / "run")
-    compared = {(one.metric, one.scorer) for one in run.comparisons}
+    compared = {(one.metric, one.reader) for one in run.comparisons}
     for group in GROUPS.values():
-        assert {(metric.name, scorer) for metric in group.every_metric for scorer in group.readers[:1]} <= compared, group.name
-    shared = run.comparison("info_gain_over_swap", scorer="tuned")
+        assert {(metric.name, reader) for metric in group.every_metric for reader in group.readers[:1]} <= compared, group.name
+    shared = run.comparison("info_gain_over_swap", reader="tuned")
     assert (
         shared.tuned_estimate.value == 0.0 and shared.base_estimate.value > 5
     )  # the ignoring model gains nothing from the base's chains
-    assert not any(one.scorer == "tuned" and one.metric == "mistake_regenerated" for one in run.comparisons)
+    assert not any(one.reader == "tuned" and one.metric == "mistake_regenerated" for one in run.comparisons)
     tables = run.document["tables"]
     assert set(tables) == {"coverage", "length", "panel", "reliability", "writer_reader"}
     assert json.loads((run.path / "writer_reader.json").read_text()) == tables["writer_reader"]
@@ -63,10 +63,10 @@ def test_full_profile_with_other_tasks(tmp_path: Path) -> None:
 
 def test_quick_reads_no_shared_chains_and_can_be_extended(tmp_path: Path) -> None:
     run = audit(BASE, [TUNED], "chain-sum", limit=4, profile="quick", out=tmp_path / "run")
-    assert {one.scorer for one in run.comparisons} == {"self", "base", "-"}
+    assert {one.reader for one in run.comparisons} == {"self", "base", "-"}
     assert "writer_reader" not in run.document["tables"]
     more = audit(BASE, [TUNED], "chain-sum", limit=4, profile="standard", out=tmp_path / "run")
-    assert "tuned" in {one.scorer for one in more.comparisons} and "writer_reader" in more.document["tables"]
+    assert "tuned" in {one.reader for one in more.comparisons} and "writer_reader" in more.document["tables"]
 
 
 def test_exact_judgements_are_kept(tmp_path: Path) -> None:

@@ -165,21 +165,22 @@ def audit(
                 _check_gives_numbers(model, task)
                 chains[-1] = _sample(model, task, name, samples, sampling, shared, told)
         run.write_tables(problems=task.problems, chains=[chain for written in chains for chain in written])
-        rounds = [(i, reading, role) for i in range(len(names)) for reading, role in ((i, "self"), (0, "base"))]
+        rounds = [(i, reading, who) for i in range(len(names)) for reading, who in ((i, Reader.SELF), (0, Reader.BASE))]
         if share:  # every tuned model reads the base's chains
-            rounds += [(0, i, f"tuned:{names[i]}") for i in range(1, len(names))]
-        for writing, reading, role in rounds:
+            rounds += [(0, i, Reader.TUNED) for i in range(1, len(names))]
+        for writing, reading, who in rounds:
             name, reader_ = names[writing], cached[reading]
             if name in broken or names[reading] in broken:
                 continue
-            with clock.phase(f"examining {name} by {role}"), _failing_alone(names[reading], names[0], broken):
+            with clock.phase(f"reading {name} by {names[reading]}"), _failing_alone(names[reading], names[0], broken):
                 same = reader_.vocabulary == models[writing].vocabulary
                 found = score_chains(
                     chains[writing],
                     task,
                     groups,
                     reader_,
-                    role=role,
+                    reader=who,
+                    reader_name=names[reading],
                     sampling=sampling,
                     same_vocabulary=same,
                     prompts=None if same and template == "shared" else _prompts(reader_, task),
@@ -190,7 +191,7 @@ def audit(
                 readings += found.readings
                 cases += found.case_rows
                 edits += found.edit_rows
-                if role == "self":
+                if who == Reader.SELF:
                     own_cases[name] = found.cases
                 if on_scored is not None:
                     on_scored(names[reading], found.cases, groups)
@@ -198,7 +199,7 @@ def audit(
         how = "not measured"
         if noise_floor:
             with clock.phase("noise floor"):
-                mine = [one for one in scores if one.writer == names[0] and one.scorer in ("self", "-")]
+                mine = [one for one in scores if one.writer == names[0] and one.reader in (Reader.SELF, Reader.NOBODY)]
                 floor, how = measure_floor(cached[0], task, groups, chains[0], mine, sampling, samples, told)
         with clock.phase("asking beyond the task"):
             job = Job(
@@ -315,13 +316,13 @@ def score(
         cases: list[CaseRow] = []
         edits: list[EditRow] = []
         for writer in dict.fromkeys(chain.model for chain in chains):
-            with clock.phase(f"examining {writer}"):
+            with clock.phase(f"reading {writer}"):
                 found = score_chains(
                     [chain for chain in chains if chain.model == writer],
                     task,
                     groups,
                     cached,
-                    role="self",
+                    reader="self",
                     sampling=sampling,
                     on_progress=lambda what, done, total, writer=writer: told(f"{what} {writer}", done, total),  # type: ignore[misc]
                 )
@@ -344,27 +345,28 @@ def score(
 def compare_all(
     scores: Sequence[Score], base: str, tuned: Sequence[str], groups: Sequence[MetricGroup], *, seed: int
 ) -> list[Comparison]:
-    """Return one comparison per tuned model, metric and scorer, paired by problem.
+    """Return one comparison per tuned model, metric and reader, paired by problem.
 
-    Under scorer `base` the base's own chains are those it read itself; under `tuned` both sides read the base's chains, the base and
+    Under reader `base` the base's own chains are those it read itself; under `tuned` both sides read the base's chains, the base and
     the tuned model, so that the difference is one of reading alone. A metric that no chain of either model allowed is still
     there, with what kept it from being scored. Raises `MetricError` where nothing at all could be scored.
     """
     if not any(one.value is not None for one in scores):
         reasons = sorted({one.reason for one in scores})[:3]
         raise MetricError(f"nothing could be scored ({'; '.join(reasons) or 'there are no chains'}); look at chains.parquet")
-    grouped: dict[tuple[str, str, str], list[Score]] = {}
+    grouped: dict[tuple[str, str, Reader, str], list[Score]] = {}
     for one in scores:
-        grouped.setdefault((one.writer, one.metric, one.scorer), []).append(one)
+        name = one.reader_name if one.reader == Reader.TUNED else ""
+        grouped.setdefault((one.writer, one.metric, one.reader, name), []).append(one)
     found = []
     for name in tuned:
         for group in groups:
             for reader in group.readers:
                 for metric in group.metrics:
-                    places = [(base, metric.name, str(reader)), (name, metric.name, str(reader))]
-                    if reader is Reader.TUNED:
-                        places = [(base, metric.name, "self"), (base, metric.name, f"tuned:{name}")]
-                    if places[1] not in grouped:  # nobody was asked to read for it in this role
+                    places = [(base, metric.name, reader, ""), (name, metric.name, reader, "")]
+                    if reader == Reader.TUNED:
+                        places = [(base, metric.name, Reader.SELF, ""), (base, metric.name, reader, name)]
+                    if places[1] not in grouped:  # nobody was asked to read for it
                         continue
                     pair = [grouped.get(place, []) for place in places]
                     found.append(
@@ -376,7 +378,7 @@ def compare_all(
                             pair[0],
                             pair[1],
                             metric.unit,
-                            metric.higher_means,
+                            metric.direction,
                             seed=seed,
                         )
                     )
@@ -388,17 +390,17 @@ def estimates(scores: Sequence[Score], groups: Sequence[MetricGroup], *, seed: i
     """Return one row per writer, metric and reader: the estimate over problems and why others are missing."""
     rows: list[dict[str, object]] = []
 
-    def row(writer: str, metric: Metric, scorer: str, found: Estimate, reasons: Mapping[str, str]) -> dict[str, object]:
+    def row(writer: str, metric: Metric, reader: Reader, found: Estimate, reasons: Mapping[str, str]) -> dict[str, object]:
         missing = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
-        about = {"writer": writer, "metric": metric.name, "scorer": scorer, "unit": metric.unit}
+        about = {"writer": writer, "metric": metric.name, "reader": reader, "unit": metric.unit}
         return {**about, **asdict(found), "missing": missing}
 
     for writer in dict.fromkeys(one.writer for one in scores):
         for metric in (metric for group in groups for metric in group.metrics):
             mine = [one for one in scores if one.writer == writer and one.metric == metric.name]
-            for scorer in dict.fromkeys(one.scorer for one in mine):
-                values, reasons = by_problem(one for one in mine if one.scorer == scorer)
-                rows.append(row(writer, metric, scorer, estimate(values, seed=derive_seed(seed, metric.name, scorer)), reasons))
+            for reader in dict.fromkeys(one.reader for one in mine):
+                values, reasons = by_problem(one for one in mine if one.reader == reader)
+                rows.append(row(writer, metric, reader, estimate(values, seed=derive_seed(seed, metric.name, reader)), reasons))
         for group in groups:
             for corpus in group.corpus:
                 about, why = estimate_corpus(scores, corpus, writer, group.readers[0], seed=seed)
@@ -463,8 +465,7 @@ def _ask_all(groups: Sequence[MetricGroup], job: Job, broken: dict[str, str]) ->
 
 def _without(broken: Mapping[str, str], rows: list[Row]) -> list[Row]:
     """Return the rows that no broken model wrote or read."""
-    readers = {*broken, *(f"tuned:{name}" for name in broken)}
-    return [row for row in rows if row.writer not in broken and row.scorer not in readers]
+    return [row for row in rows if row.writer not in broken and row.reader_name not in broken]
 
 
 def ask_beyond(groups: Sequence[MetricGroup], job: Job) -> list[Score]:

@@ -339,12 +339,14 @@ class Score:
     """Which sample of that problem."""
     writer: str
     """Model that wrote the chain, by its name in the run."""
-    scorer: str
-    """`self` where the writer read its own chain, `base` where the base did, `-` where nobody had to read."""
+    reader: Reader
+    """Who read: the writer itself, the base, a tuned model, or nobody."""
     value: float | None
     """The number in the metric's unit; never NaN."""
     reason: str = ""
     """Why there is no number; empty where there is one."""
+    reader_name: str = ""
+    """Model that read, by its name in the run; empty where nobody had to."""
 
     def __post_init__(self) -> None:
         if (self.value is None) == (not self.reason):
@@ -379,8 +381,8 @@ class Comparison:
     """Name of the tuned model."""
     metric: str
     """Name of the metric."""
-    scorer: str
-    """Who read: `self`, `base` or `-`."""
+    reader: Reader
+    """Who read: each model its own chains, the base all, each tuned model the base's, or nobody."""
     base_estimate: Estimate
     """The base alone, over the paired problems it could be scored on."""
     tuned_estimate: Estimate
@@ -391,8 +393,8 @@ class Comparison:
     """Two-sided p of the paired permutation test, or None (n < 2)."""
     unit: str
     """Unit of the three estimates."""
-    higher_is: str
-    """What a higher value means, in a few words."""
+    direction: str
+    """Which way is better: `up`, `down` or `none`."""
     missing: Mapping[str, int] = field(default_factory=dict)
     """Reason -> number of problems left out of the difference for it."""
     p_adjusted: float | None = None

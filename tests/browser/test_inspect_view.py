@@ -62,7 +62,7 @@ def test_the_viewer_lists_a_run_and_shows_its_chains(browser, run, viewer, artef
     gain = next(
         score.value
         for score in run.scores()
-        if (score.metric, score.scorer, score.writer, score.problem_id) == ("info_gain", "self", chain.model, problem.id)
+        if (score.metric, score.reader, score.writer, score.problem_id) == ("info_gain", "self", chain.model, problem.id)
     )
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()

@@ -16,7 +16,7 @@ from soundness.records import Prompt
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricGroup:
     """How the models of one family are asked and how they think."""
 
     name: str
@@ -57,15 +57,15 @@ class Family:
 _CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 _CHATML_MARKS = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
 
-QWEN3 = Family(
+QWEN3 = MetricGroup(
     "qwen3",
     _CHATML + "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}",
     "<think>\n",
     "\n</think>\n\n",
     _CHATML_MARKS,
 )
-QWEN3_THINKING = Family("qwen3-thinking", _CHATML + "<think>\n", "", "\n</think>\n\n", _CHATML_MARKS, opened=True)
-R1_DISTILL = Family(
+QWEN3_THINKING = MetricGroup("qwen3-thinking", _CHATML + "<think>\n", "", "\n</think>\n\n", _CHATML_MARKS, opened=True)
+R1_DISTILL = MetricGroup(
     "r1-distill",
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}<｜User｜>{{ m.content }}{% else %}<｜Assistant｜>"
     "{{ m.content.split('</think>')[-1] }}<｜end▁of▁sentence｜>{% endif %}{% endfor %}<｜Assistant｜><think>\n",
@@ -74,7 +74,7 @@ R1_DISTILL = Family(
     ("<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>", "<think>", "</think>"),
     opened=True,
 )
-GPT_OSS = Family(
+GPT_OSS = MetricGroup(
     "gpt-oss",
     "<|start|>system<|message|>You are ChatGPT.\nReasoning: medium\n# Valid channels: analysis, commentary, final.<|end|>"
     "{% for m in messages %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}<|start|>assistant",
@@ -82,7 +82,7 @@ GPT_OSS = Family(
     "<|end|><|start|>assistant<|channel|>final<|message|>",
     ("<|start|>", "<|message|>", "<|channel|>", "<|end|>", "<|return|>"),
 )
-MAGISTRAL = Family(
+MAGISTRAL = MetricGroup(
     "magistral",
     "{{ bos_token }}[SYSTEM_PROMPT]First draft your thoughts until you have a response. Use this form: [THINK]Your thoughts.[/THINK]"
     "Then write the response.[/SYSTEM_PROMPT]{% for m in messages %}[INST]{{ m.content }}[/INST]{% endfor %}",
@@ -90,7 +90,7 @@ MAGISTRAL = Family(
     "[/THINK]",
     ("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[INST]", "[/INST]", "[THINK]", "[/THINK]"),
 )
-SMOLLM3 = Family(
+SMOLLM3 = MetricGroup(
     "smollm3",
     "<|im_start|>system\n## Metadata\n\nReasoning Mode: {% if enable_thinking is defined and not enable_thinking %}/no_think"
     "{% else %}/think{% endif %}\n\nThink between <think> and </think> first.<|im_end|>\n"
@@ -100,7 +100,7 @@ SMOLLM3 = Family(
     "\n</think>\n",
     _CHATML_MARKS,
 )
-GEMMA3 = Family(
+GEMMA3 = MetricGroup(
     "gemma3",
     "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
     "{{ m.content | trim }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n",
@@ -108,7 +108,7 @@ GEMMA3 = Family(
     "",
     ("<start_of_turn>", "<end_of_turn>"),
 )
-LLAMA3 = Family(
+LLAMA3 = MetricGroup(
     "llama3",
     "<|begin_of_text|>{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>"
     "{% endfor %}<|start_header_id|>assistant<|end_header_id|>\n\n",
@@ -125,7 +125,7 @@ PLAIN = [family for family in FAMILIES.values() if not family.thinks]
 class ChatModel(ScriptedModel):
     """A scripted model that is asked through the template of a family."""
 
-    def __init__(self, family: Family, behaviour: Behaviour | None = None, **options: Any) -> None:
+    def __init__(self, family: MetricGroup, behaviour: Behaviour | None = None, **options: Any) -> None:
         super().__init__(behaviour or (lambda question, written: ""), name=f"chat-{family.name}")
         self.family = family
         self.options = options

@@ -14,7 +14,7 @@ from chat_templates import (
     R1_DISTILL,
     THINKERS,
     ChatModel,
-    Family,
+    MetricGroup,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,13 +33,13 @@ EMPTY = "<think>\n\n</think>\n\n"
 STEPS = "3 + 4 = 7\n7 - 2 = 5\nAnswer: 5"
 
 
-def chain_of(family: Family, text: str, finish="stop", problem: Problem = PROBLEM) -> Chain:
+def chain_of(family: MetricGroup, text: str, finish="stop", problem: Problem = PROBLEM) -> Chain:
     model = ChatModel(family)
     prompt = model.render(problem.question)
     return make_chain(model, problem, prompt, Generation(tuple(model.encode(text)), finish), writer="w")
 
 
-def body(chain: Chain, reader: Family | None = None, channel="auto", problem: Problem = PROBLEM, **options) -> Body:
+def body(chain: Chain, reader: MetricGroup | None = None, channel="auto", problem: Problem = PROBLEM, **options) -> Body:
     model = ChatModel(reader) if reader is not None else load_scripted("computes")
     prompt = model.render(problem.question) if reader is not None else chain.prompt
     return body_of(chain, problem, model, prompt=prompt, channel=channel, cue=CUE, **options)

@@ -6,9 +6,9 @@ import pytest
 from soundness.comparison.compare import compare_corpus, corpus_rows, writer_reader
 from soundness.metrics import GROUPS
 from soundness.metrics.base import CorpusMetric, Metric
-from soundness.records import Score
+from soundness.records import Reader, Score
 
-METRIC = Metric(name="gap", unit="fraction", direction="up", higher_means="more", description="Gap.")
+METRIC = Metric(name="gap", unit="fraction", direction="up", description="Gap.")
 
 
 def gap(columns, weights):
@@ -18,8 +18,10 @@ def gap(columns, weights):
 CORPUS = CorpusMetric(METRIC, ("one", "two"), gap)
 
 
-def scores(writer: str, metric: str, scorer: str, found: list[float | None]) -> list[Score]:
-    return [Score(metric, f"p{i}", 0, writer, scorer, v, "" if v is not None else "cut off") for i, v in enumerate(found)]
+def scores(writer: str, metric: str, reader: str, found: list[float | None]) -> list[Score]:
+    kind, _, name = reader.partition(":")
+    why = ["" if value is not None else "cut off" for value in found]
+    return [Score(metric, f"p{i}", 0, writer, Reader(kind), v, why[i], name) for i, v in enumerate(found)]
 
 
 def test_rows_need_every_input() -> None:
@@ -34,13 +36,13 @@ def test_rows_need_every_input() -> None:
         [*table, *scores("t", "one", "self", [0.5] * 3), *scores("t", "two", "-", [0.5] * 3)], CORPUS, "b", "t", "self", seed=0
     )
     assert found.difference.value == pytest.approx(-0.25) and found.missing == {"cut off": 1}
-    assert (found.metric, found.unit, found.higher_is) == ("gap", "fraction", "more")
+    assert (found.metric, found.unit, found.direction) == ("gap", "fraction", "up")
 
 
 def test_writing_using_and_interaction_add_up() -> None:
     rng = np.random.default_rng(0)
     cells = {place: rng.normal(size=12) for place in (("b", "self"), ("t", "base"), ("b", "tuned:t"), ("t", "self"))}
-    table = [s for (writer, scorer), values in cells.items() for s in scores(writer, "info_gain", scorer, values.tolist())]
+    table = [s for (writer, reader), values in cells.items() for s in scores(writer, "info_gain", reader, values.tolist())]
     table += scores("b", "info_gain", "base", cells["b", "self"].tolist())
     table[0] = Score("info_gain", "p0", 0, "b", "self", None, "cut off")
     (row,) = writer_reader(table, "b", ["t"], [GROUPS["info_gain"]], seed=0)

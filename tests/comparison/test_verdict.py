@@ -11,7 +11,7 @@ from soundness.records import Comparison, Estimate, Word
 
 
 def compared(
-    metric: str, base: float, tuned: float, half: float = 0.1, *, n: int = 40, scorer: str = "self", name: str = "tuned"
+    metric: str, base: float, tuned: float, half: float = 0.1, *, n: int = 40, reader: str = "self", name: str = "tuned"
 ) -> Comparison:
     """A comparison whose three intervals all reach `half` to either side."""
 
@@ -19,7 +19,7 @@ def compared(
         return Estimate(value, value - half, value + half, n, 0)
 
     unit = "nats" if metric.startswith("info") else "fraction"
-    return Comparison("base", name, metric, scorer, around(base), around(tuned), around(tuned - base), 0.01, unit, "")
+    return Comparison("base", name, metric, reader, around(base), around(tuned), around(tuned - base), 0.01, unit, "")
 
 
 def case(
@@ -30,7 +30,7 @@ def case(
     half: float = 0.1,
     n: int = 40,
 ) -> dict[str, Comparison]:
-    rows = [compared("accuracy", *accuracy, half, n=n, scorer="-")]
+    rows = [compared("accuracy", *accuracy, half, n=n, reader="-")]
     rows += [compared(metric, *information, half, n=n) for metric in INFORMATION]
     rows += [compared(metric, *reliance, half, n=n) for metric in RELIANCE]
     return {row.metric: row for row in rows}
@@ -83,7 +83,7 @@ def test_a_fall_of_accuracy_comes_first() -> None:
     assert verdict.word is Word.LOST
     assert "0.60 to 0.30" in verdict.sentence
     # Nothing but accuracy is needed to say so.
-    assert judge("tuned", [compared("accuracy", 0.6, 0.3, scorer="-")]).word is Word.LOST
+    assert judge("tuned", [compared("accuracy", 0.6, 0.3, reader="-")]).word is Word.LOST
 
 
 def test_a_broken_model_is_never_sound_nor_does_it_hollow() -> None:
@@ -181,9 +181,9 @@ def test_half_of_the_reliances_bounded_is_enough() -> None:
 def test_the_bases_reading_and_cut_offs_are_shown_and_never_counted() -> None:
     rows = list(case().values())
     beside = [
-        compared("info_gain_over_swap", 2.0, 0.0, scorer="base"),
+        compared("info_gain_over_swap", 2.0, 0.0, reader="base"),
         compared("info_gain", 2.0, 0.0),
-        compared("cut_off", 0.0, 0.5, scorer="-"),
+        compared("cut_off", 0.0, 0.5, reader="-"),
         compared("accuracy_without_chain", 0.2, 0.6),
     ]
     with_them, without = judge("tuned", [*beside, *rows]), judge("tuned", rows)
@@ -195,7 +195,7 @@ def test_the_bases_reading_and_cut_offs_are_shown_and_never_counted() -> None:
 
 def test_other_models_do_not_enter_and_order_does_not_matter() -> None:
     others = [replace(row, tuned="other") for row in case(information=(2, 0), reliance=(0.8, 0)).values()]
-    others.append(compared("cut_off", 0.0, 0.5, scorer="-", name="other"))
+    others.append(compared("cut_off", 0.0, 0.5, reader="-", name="other"))
     rows = [*others, *case().values()]
     assert judge("tuned", rows) == judge("tuned", rows[::-1])
     assert judge("tuned", rows) == judge("tuned", list(case().values()))
@@ -251,7 +251,7 @@ def test_problems_needed_and_description() -> None:
 
 
 def silent(base: float, tuned: float) -> Comparison:
-    return compared("no_steps", base, tuned, 0.05, scorer="-")
+    return compared("no_steps", base, tuned, 0.05, reader="-")
 
 
 def test_a_model_that_no_longer_writes_steps_is_hollowed_although_nothing_else_can_be_measured() -> None:
@@ -307,7 +307,7 @@ def test_operators_that_disagree_are_shown_and_do_not_decide() -> None:
 
 def test_steps_that_carried_nothing_are_no_loss_when_they_are_no_longer_written() -> None:
     rows = [case()["accuracy"], silent(0.1, 0.95)]
-    empty = judge("tuned", [*rows, compared("info_gain_over_swap", 0.02, 0.0, scorer="tuned")])
+    empty = judge("tuned", [*rows, compared("info_gain_over_swap", 0.02, 0.0, reader="tuned")])
     assert empty.word is Word.INSUFFICIENT
     assert "nothing to lose" in empty.sentence
-    assert judge("tuned", [*rows, compared("info_gain_over_swap", 2.0, 0.0, scorer="tuned")]).word is Word.HOLLOWED
+    assert judge("tuned", [*rows, compared("info_gain_over_swap", 2.0, 0.0, reader="tuned")]).word is Word.HOLLOWED

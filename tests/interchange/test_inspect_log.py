@@ -115,7 +115,7 @@ def test_a_run_goes_out_and_comes_back_whole(tmp_path):
     back = read_eval_log(str(paths[0]))
     mine = [chain for chain in chains if chain.model == back.eval.model]
     assert (back.status, len(back.samples), back.eval.config.epochs) == ("success", len(mine), 2)
-    scores = [s for s in run.scores() if (s.metric, s.scorer, s.writer) == ("info_gain", "self", back.eval.model)]
+    scores = [s for s in run.scores() if (s.metric, s.reader, s.writer) == ("info_gain", "self", back.eval.model)]
     gains = {(s.problem_id, s.sample): s.value for s in scores}
     means = {score.name: next(iter(score.metrics.values())).value for score in back.results.scores}
     assert means["outcome"] == pytest.approx(sum(chain.outcome == "right" for chain in mine) / len(mine))

@@ -122,7 +122,7 @@ def planted(tmp_path: Path) -> Planted:
             sampling = Sampling(temperature=temperature)
             chains = sample_chains(cached, loaded, samples=samples, temperature=temperature)
             chosen = [GROUPS[name] for name in families]
-            return score_chains(chains, loaded, chosen, cached, role="self", sampling=sampling, helpers=helpers)
+            return score_chains(chains, loaded, chosen, cached, reader="self", sampling=sampling, helpers=helpers)
 
     return run
 

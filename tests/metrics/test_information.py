@@ -120,7 +120,7 @@ def scored(tmp_path):
             chains.append(make_chain(model, problem, prompt, Generation(tuple(model.encode(text)), "stop"), writer="m"))
         with Store(tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite") as store:
             found = score_chains(
-                chains, task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling()
+                chains, task, choose(["info_gain"]), CachedModel(model, store), reader="self", sampling=Sampling()
             )
         return task, [{s.metric: s.value for s in found.scores if s.problem_id == c.problem_id} for c in chains]
 
@@ -186,7 +186,7 @@ def test_another_answer_turns_the_sign(tmp_path):
         )
         with Store(tmp_path / f"{answer}.sqlite") as store:
             found = score_chains(
-                [chain], task, choose(["info_gain"]), CachedModel(model, store), role="self", sampling=Sampling()
+                [chain], task, choose(["info_gain"]), CachedModel(model, store), reader="self", sampling=Sampling()
             )
         gains[answer] = next(s.value for s in found.scores if s.metric == "info_gain")
     assert gains["7"] > 8

@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         seed=77,
         max_tokens=64,
         batch_size=80,
-        metrics=["accuracy", "info_gain", "early_answering", "filler", "swap", "mistake"],
+        metrics=["accuracy", "info_gain", "early_answering", "filler", "swap", "mistake", "mistake_regenerated"],
     )
 
 
@@ -77,7 +77,7 @@ def test_the_audit_tells_them_apart(run: Run) -> None:
 
 
 def test_the_corrupted_one_gains_accuracy_and_loses_its_reasoning(run: Run) -> None:
-    found = {c.metric: c for c in run.comparisons if c.tuned == "organism:corrupted" and c.scorer in ("-", "self")}
+    found = {c.metric: c for c in run.comparisons if c.tuned == "organism:corrupted" and c.reader in ("-", "self")}
     assert found["accuracy"].difference.value >= 0.2
     for metric in ("info_gain_over_swap", "info_gain_over_shuffle", *RELIANCES):
         base, tuned = found[metric].base_estimate.value, found[metric].tuned_estimate.value

@@ -39,7 +39,7 @@ def task() -> Task:
 def read(model: Model, task: Task, chains: list[Chain]) -> dict[str, list[float]]:
     families = [GROUPS["info_gain"], WholeString()]
     sampling = Sampling(0, 0.0, 1.0, 48, "auto")
-    scores = score_chains(chains, task, families, CachedModel(model), role="self", sampling=sampling).scores
+    scores = score_chains(chains, task, families, CachedModel(model), reader="self", sampling=sampling).scores
     return {name: [score.value for score in scores if score.metric == name] for name in FORMS}  # type: ignore[misc]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from soundness.auditing import audit
 from soundness.models.scripted import load_scripted
-from soundness.records import Chain, Comparison, Estimate, Outcome, Problem, Prompt, Score, Span, Verdict, Word
+from soundness.records import Chain, Comparison, Estimate, Outcome, Problem, Prompt, Reader, Score, Span, Verdict, Word
 from soundness.runs.folder import Run
 from soundness.runs.tables import CaseRow, EditRow
 from soundness.tasks.base import load_task
@@ -60,15 +60,31 @@ def fixed_run(tmp_path_factory):
         chains.append(Chain("p1", model, 0, 0, prompt, ids, text, "stop", spans, steps, "8", last - 1, last, Outcome.RIGHT))
         nats = ladders[model]
         given = tuple(value > -1 for value in nats)
-        cases.append(CaseRow("self", "p1", model, 0, "", steps[:-1], stops[-2], "8", "8", nats, nats, nats, given))
+        cases.append(CaseRow(Reader.SELF, model, "p1", model, 0, "", steps[:-1], stops[-2], "8", "8", nats, nats, nats, given))
         edits.append(
-            EditRow("self", "p1", model, 0, "swap", None, text, "1 + 1 = 2\n", "donor p2", "", 10, model == "tuned", -5.0, -5.0)
+            EditRow(
+                Reader.SELF,
+                model,
+                "p1",
+                model,
+                0,
+                "swap",
+                None,
+                text,
+                "1 + 1 = 2\n",
+                "donor p2",
+                "",
+                10,
+                model == "tuned",
+                -5.0,
+                -5.0,
+            )
         )
-        scores.append(Score("info_gain", "p1", 0, model, "self", nats[-1] - nats[0]))
+        scores.append(Score("info_gain", "p1", 0, model, Reader.SELF, nats[-1] - nats[0]))
 
-    def compared(metric, scorer, unit, base, tuned):
+    def compared(metric, reader, unit, base, tuned):
         about = [Estimate(value, value - 0.1, value + 0.1, 40, 2) for value in (base, tuned, tuned - base)]
-        return Comparison("base", "tuned", metric, scorer, *about, 0.01, unit, "", {"both: cut off": 2})
+        return Comparison("base", "tuned", metric, reader, *about, 0.01, unit, "", {"both: cut off": 2})
 
     comparisons = [
         compared("accuracy", "-", "fraction", 0.5, 0.75),

@@ -25,19 +25,19 @@ def test_the_view_is_plain_json_and_the_same_twice(run, view):
 
 
 def test_every_measure_on_the_page_is_a_row_of_comparisons_json(run, view):
-    rows = {(r["tuned"], r["metric"], r["scorer"]): r for r in json.loads((run.path / "comparisons.json").read_text())}
+    rows = {(r["tuned"], r["metric"], r["reader"]): r for r in json.loads((run.path / "comparisons.json").read_text())}
     shown = [row for group in view["measure_groups"] for row in group["first"] + group["rest"]]
     shown += [figure for verdict in view["verdicts"] for figure in verdict["figures"]]
     assert len(shown) > 40
     for one in shown:
-        row = rows[one["tuned"], one["metric"], one["scorer"]]
+        row = rows[one["tuned"], one["metric"], one["reader"]]
         for cell, column in (("base", "base_estimate"), ("tuned_value", "tuned_estimate"), ("difference", "difference")):
             for name in ("value", "low", "high", "n", "n_missing"):
                 assert one[cell][name] == row[column][name]
             assert one[cell]["text"] == number(row[column]["value"], one["unit"], signed=cell == "difference")
         assert one["p"] == row["p"]
     applicable = {key for key, row in rows.items() if row["difference"]["value"] is not None}
-    assert applicable <= {(one["tuned"], one["metric"], one["scorer"]) for one in shown}
+    assert applicable <= {(one["tuned"], one["metric"], one["reader"]) for one in shown}
 
 
 def test_the_split_divides_rows_of_comparisons_json(run, view):
@@ -49,10 +49,10 @@ def test_the_split_divides_rows_of_comparisons_json(run, view):
 
 
 def test_gains_and_beliefs_are_those_of_scores_and_readings(run, view):
-    scores = {(s.problem_id, s.writer): s.value for s in run.scores() if s.metric == "info_gain" and s.scorer == "self"}
+    scores = {(s.problem_id, s.writer): s.value for s in run.scores() if s.metric == "info_gain" and s.reader == "self"}
     readings = {}
     for row in run.readings():
-        if row.scorer == "self" and row.role.startswith("after "):
+        if row.reader == "self" and row.role.startswith("after "):
             readings[row.problem_id, row.writer, int(row.role.split()[1])] = row.reading.nats
     count = 0
     for problem in view["problems"]:
@@ -72,7 +72,7 @@ def test_gains_and_beliefs_are_those_of_scores_and_readings(run, view):
 def test_the_belief_curve_starts_and_ends_at_the_mean_of_its_rows(run, view):
     belief = next(curve for curve in view["curves"] if curve["id"] == "belief")
     for series in belief["series"]:
-        ladders = [c.reference_nats for c in run.cases() if c.writer == series["model"] and c.scorer == "self"]
+        ladders = [c.reference_nats for c in run.cases() if c.writer == series["model"] and c.reader == "self"]
         assert series["points"][0]["y"] == pytest.approx(np.mean([ladder[0] for ladder in ladders]))
         assert series["points"][-1]["y"] == pytest.approx(np.mean([ladder[-1] for ladder in ladders]))
 

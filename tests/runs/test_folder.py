@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from soundness.errors import MetricError, RunError
 from soundness.models.store import GenerationRequest
-from soundness.records import Chain, Comparison, Estimate, Generation, Problem, Prompt, Reading, Score, Verdict, Word
+from soundness.records import Chain, Comparison, Estimate, Generation, Problem, Prompt, Reader, Reading, Score, Verdict, Word
 from soundness.runs import folder
 from soundness.runs.folder import Run, open_run
 from soundness.runs.settings import SECRET_PARTS, versions, without_secrets
@@ -25,10 +25,10 @@ from soundness.runs.tables import ReadingRow
 SETTINGS: dict[str, Any] = {"base": "b", "tuned": ["t"], "task": "x.jsonl", "seed": 0, "metrics": ["accuracy"], "samples": 1}
 
 
-def compared(metric: str, scorer: str = "self", tuned: str = "t") -> Comparison:
+def compared(metric: str, reader: str = "self", tuned: str = "t") -> Comparison:
     one = Estimate(0.1 + 0.2, 0.1, 1 / 3, 24, 1)
     return Comparison(
-        "b", tuned, metric, scorer, one, one, Estimate(None, None, None, 0, 25), None, "nats", "more", {"b: x": 1, "a": 2}
+        "b", tuned, metric, reader, one, one, Estimate(None, None, None, 0, 25), None, "nats", "up", {"b: x": 1, "a": 2}
     )
 
 
@@ -38,8 +38,8 @@ VERDICT = Verdict("t", Word.HOLLOWED, "It says – so.", ("for",), ("against", "
 def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
     problem = Problem("p", "q", "a")
     chain = Chain("p", "b", 0, 0, Prompt("q", (1,)), (2,), "two", "stop")
-    row = ReadingRow("b", "p", "b", 0, "whole", 2, (3,), Reading((-1.0,), (True,)))
-    score = Score("accuracy", "p", 0, "b", "-", 1.0)
+    row = ReadingRow(Reader.SELF, "b", "p", "b", 0, "whole", 2, (3,), Reading((-1.0,), (True,)))
+    score = Score("accuracy", "p", 0, "b", Reader.NOBODY, 1.0)
     request = GenerationRequest("fp", (1,), 4)
     rows = [compared("info_gain"), compared("accuracy", "-")]
     with Run.create_or_resume(tmp_path / "deep" / "run", SETTINGS) as run:
@@ -75,13 +75,13 @@ def test_comparisons_are_plain_and_the_same_bytes_in_any_order(tmp_path: Path) -
         "base": "b",
         "tuned": "t",
         "metric": "accuracy",
-        "scorer": "-",
+        "reader": "-",
         "base_estimate": {"value": 0.30000000000000004, "low": 0.1, "high": 1 / 3, "n": 24, "n_missing": 1},
         "tuned_estimate": {"value": 0.30000000000000004, "low": 0.1, "high": 1 / 3, "n": 24, "n_missing": 1},
         "difference": {"value": None, "low": None, "high": None, "n": 0, "n_missing": 25},
         "p": None,
         "unit": "nats",
-        "higher_is": "more",
+        "direction": "up",
         "missing": {"a": 2, "b: x": 1},
         "p_adjusted": None,
     }
@@ -104,12 +104,12 @@ def test_comparison_by_name(tmp_path: Path) -> None:
             run.comparison("accuracy")
         run.write_results(rows, [VERDICT, replace(VERDICT, tuned="s")])
         assert run.comparison("info_gain") == compared("info_gain", "self", "t")
-        assert run.comparison("info_gain", tuned="s", scorer="base") == compared("info_gain", "base", "s")
-        assert run.comparison("accuracy").scorer == "-" and run.comparison("length").scorer == "base"
+        assert run.comparison("info_gain", tuned="s", reader="base") == compared("info_gain", "base", "s")
+        assert run.comparison("accuracy").reader == "-" and run.comparison("length").reader == "base"
         with pytest.raises(MetricError, match="did you mean 'info_gain'"):
             run.comparison("info_gian")
-        with pytest.raises(MetricError, match="scorer 'self'.*there are: -, base"):
-            run.comparison("accuracy", scorer="self")
+        with pytest.raises(MetricError, match="not read by 'self'.*there are: -, base"):
+            run.comparison("accuracy", reader="self")
         with pytest.raises(MetricError, match="no tuned model 'u'.*there are: s, t"):
             run.comparison("accuracy", tuned="u")
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soundness.errors import FileError, RunError
-from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
+from soundness.records import Chain, Outcome, Problem, Prompt, Reader, Reading, Score, Span
 from soundness.runs.tables import (
     CHAINS,
     PROBLEMS,
@@ -67,11 +67,20 @@ chains = st.builds(
 )
 token = st.tuples(st.floats(-1e300, 0), st.booleans())
 readings = st.lists(token, min_size=1, max_size=4).map(lambda rows: Reading(*map(tuple, zip(*rows, strict=True))))
-reading_rows = st.builds(ReadingRow, text, text, text, count, text, count, ids, readings)
+who = st.sampled_from(Reader)
+reading_rows = st.builds(ReadingRow, who, text, text, text, count, text, count, ids, readings)
 scored = st.builds(
-    Score, text, text, count, text, text, value=st.floats(allow_nan=False, allow_infinity=False), reason=st.just("")
+    Score,
+    text,
+    text,
+    count,
+    text,
+    who,
+    value=st.floats(allow_nan=False, allow_infinity=False),
+    reason=st.just(""),
+    reader_name=text,
 )
-unscored = st.builds(Score, text, text, count, text, text, value=st.none(), reason=text.filter(bool))
+unscored = st.builds(Score, text, text, count, text, who, value=st.none(), reason=text.filter(bool))
 
 KINDS: list[tuple[Table[Any], st.SearchStrategy[Any]]] = [
     (PROBLEMS, problems),
@@ -110,7 +119,7 @@ def test_no_field_of_a_record_is_forgotten() -> None:
 
     assert columns(PROBLEMS) == names(Problem)
     assert columns(CHAINS) == names(Chain) - {"prompt", "answer_span"} | {"answer_start", "answer_stop"} | {
-        f"prompt_{name}" for name in names(Prompt)
+        f"prompt_{name}" for name in names(Prompt) - {"stop"}
     }
     assert columns(READINGS) == names(ReadingRow) - {"reading"} | names(Reading) | {"nats", "top"}
     assert columns(SCORES) == names(Score)
@@ -118,7 +127,15 @@ def test_no_field_of_a_record_is_forgotten() -> None:
 
 def reading_row(i: int) -> ReadingRow:
     return ReadingRow(
-        "base", f"p{i % 500}", "tuned", 0, "after step 3", 300, (i, 7, 9), Reading((-0.5, -i * 0.25, -1.0), (True,) * 3)
+        Reader.BASE,
+        "b",
+        f"p{i % 500}",
+        "tuned",
+        0,
+        "after step 3",
+        300,
+        (i, 7, 9),
+        Reading((-0.5, -i * 0.25, -1.0), (True,) * 3),
     )
 
 
@@ -150,7 +167,7 @@ def test_any_parquet_reader_opens_them(tmp_path: Path) -> None:
     write_table(tmp_path / "readings.parquet", [reading_row(4)], READINGS)
     row = pq.read_table(tmp_path / "readings.parquet").to_pylist()[0]
     assert row["nats"] == -2.5 and row["top"] is True
-    write_table(tmp_path / "scores.parquet", [Score("m", "p", 0, "w", "-", None, "cut off")], SCORES)
+    write_table(tmp_path / "scores.parquet", [Score("m", "p", 0, "w", Reader.NOBODY, None, "cut off")], SCORES)
     assert pq.read_table(tmp_path / "scores.parquet").to_pylist()[0]["value"] is None
 
 
@@ -165,7 +182,7 @@ def test_missing_damaged_and_foreign_tables_say_what_to_do(tmp_path: Path) -> No
     path = tmp_path / "scores.parquet"
     with pytest.raises(RunError, match="is missing: .* again"):
         read_rows(path, SCORES)
-    write_table(path, [Score("m", "p", i, "w", "-", 1.0) for i in range(100)], SCORES)
+    write_table(path, [Score("m", "p", i, "w", Reader.NOBODY, 1.0) for i in range(100)], SCORES)
     with pytest.raises(RunError, match="other columns than the table 'problems'"):
         read_rows(path, PROBLEMS)
     path.write_bytes(path.read_bytes()[:200])
@@ -175,7 +192,7 @@ def test_missing_damaged_and_foreign_tables_say_what_to_do(tmp_path: Path) -> No
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
-    write_table(path, [Score("m", "p", 0, "w", "-", 1.0)], SCORES)
+    write_table(path, [Score("m", "p", 0, "w", Reader.NOBODY, 1.0)], SCORES)
     before = path.read_bytes()
 
     def rows() -> Sequence[Score]:
@@ -193,13 +210,13 @@ def test_a_table_of_an_earlier_layout_is_read_by_what_its_columns_were_called(tm
     import pyarrow.parquet as pq
 
     path = tmp_path / "scores.parquet"
-    write_table(path, [Score("m", "p", i, "w", "-", None, "cut off") for i in range(3)], SCORES)
-    old = pq.read_table(path).rename_columns({"reason": "why"}).drop_columns(["value", "scorer"])
+    write_table(path, [Score("m", "p", i, "w", Reader.NOBODY, None, "cut off") for i in range(3)], SCORES)
+    old = pq.read_table(path).rename_columns({"reason": "why"}).drop_columns(["value", "reader"])
     pq.write_table(old.append_column("more", pa.array([1, 2, 3])), path)
     with pytest.raises(RunError, match="other columns"):
         read_rows(path, SCORES)
-    table = replace(SCORES, former={"reason": "why"}, absent={"scorer": "-"})
-    assert read_rows(path, table) == [Score("m", "p", i, "w", "-", None, "cut off") for i in range(3)]
+    table = replace(SCORES, former={"reason": "why"}, absent={"reader": "-", "reader_name": ""})
+    assert read_rows(path, table) == [Score("m", "p", i, "w", Reader.NOBODY, None, "cut off") for i in range(3)]
 
 
 def test_rows_that_contradict_themselves_are_damage(tmp_path: Path) -> None:
@@ -207,7 +224,7 @@ def test_rows_that_contradict_themselves_are_damage(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     path = tmp_path / "scores.parquet"
-    write_table(path, [Score("m", "p", 0, "w", "-", 1.0)], SCORES)
+    write_table(path, [Score("m", "p", 0, "w", Reader.NOBODY, 1.0)], SCORES)
     row = pq.read_table(path).to_pylist()[0]
     for change in ({"value": float("nan")}, {"value": None}, {"reason": "and a reason"}):
         pq.write_table(pa.Table.from_pylist([{**row, **change}], schema=SCORES.schema()), path)

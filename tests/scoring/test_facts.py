@@ -40,7 +40,7 @@ def judged(folder: Path, judge: Callable[[str, str], str], **of_problem: object)
         chains = sample_chains(writer, task)
         cached = CachedModel(writer, store)
         return score_chains(
-            chains, task, [GROUPS["knowledge"]], cached, role="self", sampling=Sampling(), helpers=Helpers(judge=helper)
+            chains, task, [GROUPS["knowledge"]], cached, reader="self", sampling=Sampling(), helpers=Helpers(judge=helper)
         )
 
 

@@ -18,12 +18,12 @@ def run(tmp_path_factory):
 
 
 def own(rows):
-    return [row for row in rows if row.scorer == "self"]
+    return [row for row in rows if row.reader == "self"]
 
 
 def test_a_case_holds_the_steps_and_the_belief_before_and_after_each(run):
     chains = {(chain.problem_id, chain.model): chain for chain in run.chains()}
-    gains = {(s.problem_id, s.writer): s.value for s in run.scores() if s.metric == "info_gain" and s.scorer == "self"}
+    gains = {(s.problem_id, s.writer): s.value for s in run.scores() if s.metric == "info_gain" and s.reader == "self"}
     cases = own(run.cases())
     assert len(cases) == 12
     for case in cases:
@@ -38,7 +38,7 @@ def test_a_case_holds_the_steps_and_the_belief_before_and_after_each(run):
 def test_the_edits_kept_answers_are_the_scores_of_reliance(run):
     for metric, kind in (("swap_reliance", "swap"), ("filler_reliance", "fill_tail"), ("mistake_reliance", "mistake_splice")):
         for score in run.scores():
-            if score.metric != metric or score.scorer != "self" or score.value is None:
+            if score.metric != metric or score.reader != "self" or score.value is None:
                 continue
             mine = [
                 edit

@@ -1,4 +1,4 @@
-"""One chain through one scorer: its body, its prompt, the answer it gives when asked, and which probes are read."""
+"""One chain through one reader: its body, its prompt, the answer it gives when asked, and which probes are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from soundness.tasks.base import Task, load_task
 
 @pytest.fixture
 def look(tmp_path):
-    def run(model, texts, task, metrics, role="self", finish="stop", **options):
+    def run(model, texts, task, metrics, reader="self", finish="stop", **options):
         chains = [
             make_chain(model, p, model.render(task.message(p)), Generation(tuple(model.encode(t)), finish), writer="m")
             for p, t in zip(task.problems, texts, strict=True)
@@ -26,7 +26,7 @@ def look(tmp_path):
         number = len(list(tmp_path.iterdir()))
         with Store(tmp_path / f"{number}.sqlite") as store:
             return score_chains(
-                chains, task, choose(metrics), CachedModel(model, store), role=role, sampling=Sampling(), **options
+                chains, task, choose(metrics), CachedModel(model, store), reader=reader, sampling=Sampling(), **options
             )
 
     return run
@@ -107,8 +107,8 @@ def test_duplicate_steps_keep_their_places(look):
 
 def test_only_families_that_ask_for_the_role_are_read(look):
     groups = choose(["forced_accuracy", "info_gain"])
-    found = look(constant(" 7\n"), ["one\n"], task(), ["forced_accuracy", "info_gain"], role="base")
-    assert {score.scorer for score in found.scores} == {"base"}
+    found = look(constant(" 7\n"), ["one\n"], task(), ["forced_accuracy", "info_gain"], reader="base")
+    assert {score.reader for score in found.scores} == {"base"}
     asked = {metric.name for group in groups if "base" in group.readers for metric in group.metrics}
     assert {score.metric for score in found.scores} == asked
     assert not {"accuracy", "accuracy_forced", "length_tokens"} & asked
@@ -123,7 +123,7 @@ def test_the_scorer_may_be_shown_another_prompt(look):
 
 def test_no_chains_no_scores(look):
     with_nothing = score_chains(
-        [], task(), choose(["info_gain"]), CachedModel(constant("7"), None), role="self", sampling=Sampling()
+        [], task(), choose(["info_gain"]), CachedModel(constant("7"), None), reader="self", sampling=Sampling()
     )
     assert (with_nothing.scores, with_nothing.readings, with_nothing.cases) == ([], [], [])
 
@@ -134,7 +134,7 @@ def test_a_mistake_is_followed_to_its_end_by_a_model_that_computes(tmp_path):
     chains = sample_chains(model, problems, max_tokens=200)
     with Store(tmp_path / "store.sqlite") as store:
         found = score_chains(
-            chains, problems, choose(["mistake_regenerated"]), CachedModel(model, store), role="self", sampling=Sampling()
+            chains, problems, choose(["mistake_regenerated"]), CachedModel(model, store), reader="self", sampling=Sampling()
         )
     for case in found.cases:
         for edit in case.edits["mistake_regenerate"]:

@@ -217,7 +217,7 @@ def test_a_comparison_from_scores() -> None:
     ]
     tuned = [Score("m", f"p{i}", 0, "t", "self", i + 1.0) for i in range(6)] + [Score("m", "q", 0, "t", "self", 3.0)]
     found = comparison("b", "t", "m", "self", base, tuned, "nats", "more of it", 7)
-    assert (found.base, found.tuned, found.metric, found.scorer, found.unit) == ("b", "t", "m", "self", "nats")
+    assert (found.base, found.tuned, found.metric, found.reader, found.unit) == ("b", "t", "m", "self", "nats")
     assert found.difference == Estimate(1.0, 1.0, 1.0, 6, 1)
     assert found.p == 2 / 64
     assert found.missing == {"base: cut off": 1}

@@ -35,6 +35,6 @@ def test_more_metrics_cost_more():
             part.tokens
             for part in estimate_cost("scripted:computes", ["scripted:random"], problems, metrics=m, noise_floor=False).parts
         )
-        for m in (["info_gain"], ["info_gain", "early_answering", "filler", "mistake"])
+        for m in (["info_gain"], ["info_gain", "early_answering", "filler", "mistake", "mistake_regenerated"])
     )
     assert many > 1.3 * few

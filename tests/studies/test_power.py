@@ -32,7 +32,7 @@ def test_the_plan_from_a_run_holds_in_audits_drawn_from_it(pilot: Run) -> None:
             values = [
                 s.value
                 for s in pilot.scores()
-                if (s.metric, s.scorer, s.writer, s.problem_id) == ("early_answering", "self", writer, name)
+                if (s.metric, s.reader, s.writer, s.problem_id) == ("early_answering", "self", writer, name)
                 and s.value is not None
             ]
             by[writer][name] = sum(values) / len(values)

@@ -16,7 +16,7 @@ LACKING = "nothing to compare within this problem"
 
 
 def corpus_rows(
-    scores: Sequence[Score], corpus: CorpusMetric, writer: str, reader: str
+    scores: Sequence[Score], corpus: CorpusMetric, writer: str, reader: Reader
 ) -> tuple[dict[str, list[tuple[float, ...]]], dict[str, str]]:
     """Return the prepared rows of one writer by problem, a row per chain that has every input, and why problems have none."""
     rows, reasons = score_rows(scores, corpus.inputs, writer, reader)
@@ -26,7 +26,7 @@ def corpus_rows(
 
 
 def compare_corpus(
-    scores: Sequence[Score], corpus: CorpusMetric, base: str, tuned: str, reader: str, *, seed: int
+    scores: Sequence[Score], corpus: CorpusMetric, base: str, tuned: str, reader: Reader, *, seed: int
 ) -> Comparison:
     """Return tuned minus base on a number over all problems, with a paired bootstrap and an exchange test over problems."""
     base_rows, why = corpus_rows(scores, corpus, base, reader)
@@ -42,19 +42,19 @@ def compare_corpus(
         base=base,
         tuned=tuned,
         metric=corpus.metric.name,
-        scorer=reader,
+        reader=reader,
         base_estimate=found.base,
         tuned_estimate=found.tuned,
         difference=found.difference,
         p=found.p,
         unit=corpus.metric.unit,
-        higher_is=corpus.metric.higher_means,
+        direction=corpus.metric.direction,
         missing=found.missing,
     )
 
 
 def estimate_corpus(
-    scores: Sequence[Score], corpus: CorpusMetric, writer: str, reader: str, *, seed: int
+    scores: Sequence[Score], corpus: CorpusMetric, writer: str, reader: Reader, *, seed: int
 ) -> tuple[Estimate, dict[str, str]]:
     """Return one model's number over all problems with its interval, and why problems do not enter."""
     rows, why = corpus_rows(scores, corpus, writer, reader)
@@ -70,17 +70,18 @@ def writer_reader(
     writing = X[base, tuned] - X[base, base], using = X[tuned, base] - X[base, base], interaction = what is left of
     X[tuned, tuned] - X[base, base].
     """
-    grouped: dict[tuple[str, str, str], list[Score]] = {}
+    grouped: dict[tuple[str, str, Reader, str], list[Score]] = {}
     for score in scores:
-        grouped.setdefault((score.writer, score.metric, score.scorer), []).append(score)
+        reader_name = score.reader_name if score.reader == Reader.TUNED else ""
+        grouped.setdefault((score.writer, score.metric, score.reader, reader_name), []).append(score)
     rows: list[dict[str, object]] = []
     for name in tuned:
         for metric in (metric for group in groups if Reader.TUNED in group.readers for metric in group.metrics):
             places = {
-                "base_base": (base, metric.name, "self"),
-                "base_tuned": (name, metric.name, "base"),
-                "tuned_base": (base, metric.name, f"tuned:{name}"),
-                "tuned_tuned": (name, metric.name, "self"),
+                "base_base": (base, metric.name, Reader.SELF, ""),
+                "base_tuned": (name, metric.name, Reader.BASE, ""),
+                "tuned_base": (base, metric.name, Reader.TUNED, name),
+                "tuned_tuned": (name, metric.name, Reader.SELF, ""),
             }
             if any(place not in grouped for place in places.values()):
                 continue

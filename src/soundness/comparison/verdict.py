@@ -21,7 +21,7 @@ Where no correction or no floor was made, those two conditions fall away:
    included). A broken model, whose random answers flip under every edit, relies on everything and carries nothing: never sound.
 6. `insufficient evidence` otherwise, with what is missing and roughly how many problems would settle it.
 
-All measures are the model's own (scorer `self`). The gain under the base as scorer, accuracy without a chain, and the shares of
+All measures are the model's own (reader `self`). The gain under the base as reader, accuracy without a chain, and the shares of
 answers without steps, cut off or unreadable are shown beside the verdict and do not count. Where a measure exists under two
 operators (two ways to write a mistake, two fillers) and they do not say the same, that is shown as well. "Depends on the written
 steps" is all that these measures can say: they watch what the answer does when the steps change, and see nothing of what happens
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 ACCURACY = "accuracy"
-"""The metric that decides `lost` (scorer `-`)."""
+"""The metric that decides `lost` (reader `-`)."""
 
 OVER_SWAP = "info_gain_over_swap"
 
@@ -65,7 +65,7 @@ RELIANCE = ("early_answering_share", "filler_reliance", "swap_reliance", "mistak
 """How often the answer changes when the steps are cut, filled, exchanged or falsified, fractions 0..1."""
 
 NO_STEPS = "no_steps"
-"""Share of answers without any step before them (scorer `-`)."""
+"""Share of answers without any step before them (reader `-`)."""
 
 SHOWN_BESIDE = (
     ("accuracy_without_chain", "self"),
@@ -75,7 +75,7 @@ SHOWN_BESIDE = (
     ("cut_off", "-"),
     ("unreadable", "-"),
 )
-"""(metric, scorer) of what is shown with the verdict and does not count."""
+"""(metric, reader) of what is shown with the verdict and does not count."""
 
 LABELS = {
     "accuracy": "accuracy",
@@ -138,7 +138,7 @@ def judge(
     """Return the verdict on `tuned` that the rule at the top of this file gives.
 
     `comparisons` may hold other models and other metrics; what the rule does not use is ignored or shown beside the verdict.
-    `floor` is the base's difference from itself by metric and scorer, `operators` are pairs of metrics that measure one thing in
+    `floor` is the base's difference from itself by metric and reader, `operators` are pairs of metrics that measure one thing in
     two ways. `evidence_for` holds what led to the word, `evidence_against` what speaks against it or limits it.
     """
     evidence = _Evidence.of(tuned, comparisons, thresholds, floor or {}, operators)
@@ -200,7 +200,7 @@ def describe(comparison: Comparison) -> str:
     information gain over swapped chains fell from 2.31 to 0.12 nats (difference -2.19 [-2.60, -1.80], n = 24)
     """
     label = LABELS.get(comparison.metric, comparison.metric.replace("_", " "))
-    if comparison.scorer == "base":
+    if comparison.reader == "base":
         label += " (read by the base)"
     base, tuned, difference = comparison.base_estimate, comparison.tuned_estimate, comparison.difference
     if base.value is None or tuned.value is None or difference.value is None:
@@ -268,7 +268,7 @@ class _Evidence:
                 measures[metric] = found
             elif found is not None:
                 too_few[metric] = found
-        beside = [c for metric, scorer in SHOWN_BESIDE if (c := _find(comparisons, tuned, metric, scorer)) is not None]
+        beside = [c for metric, reader in SHOWN_BESIDE if (c := _find(comparisons, tuned, metric, reader)) is not None]
         base = next((c.base for c in comparisons if c.tuned == tuned), "the base")
         if accuracy is not None and not _usable(accuracy, thresholds.problems_accuracy):
             accuracy = None
@@ -292,7 +292,7 @@ class _Evidence:
         label, p = LABELS[comparison.metric], comparison.p_adjusted
         if p is not None and p > self.thresholds.p_adjusted:
             return f"the change of {label} does not outlast the correction for all metrics compared (p {_figure(p)})"
-        noise = self.floor.get((comparison.metric, comparison.scorer))
+        noise = self.floor.get((comparison.metric, comparison.reader))
         if noise is None or noise.low is None or noise.high is None:
             return ""
         if min(noise.low, 0.0) <= _value(comparison) <= max(noise.high, 0.0):
@@ -319,9 +319,9 @@ class _Evidence:
         return _low(comparison) > -self.bound(comparison)
 
 
-def _find(comparisons: Sequence[Comparison], tuned: str, metric: str, scorer: str) -> Comparison | None:
-    """Return the one comparison of `tuned` with this metric and scorer, or None."""
-    return next((c for c in comparisons if (c.tuned, c.metric, c.scorer) == (tuned, metric, scorer)), None)
+def _find(comparisons: Sequence[Comparison], tuned: str, metric: str, reader: str) -> Comparison | None:
+    """Return the one comparison of `tuned` with this metric and reader, or None."""
+    return next((c for c in comparisons if (c.tuned, c.metric, c.reader) == (tuned, metric, reader)), None)
 
 
 def _usable(comparison: Comparison, fewest: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from soundness.errors import MissingPackage, TaskError
 from soundness.interchange.traces import Imported, unique
 from soundness.metrics import METRICS
-from soundness.records import LETTERS, Chain, Outcome, Problem, Score
+from soundness.records import LETTERS, Chain, Outcome, Problem, Reader, Score
 from soundness.runs.folder import Run
 from soundness.statistics.paired import by_problem
 
@@ -116,7 +116,7 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
     problems = {problem.id: problem for problem in run.problems()}
     scores: dict[str, list[Score]] = defaultdict(list)
     for score in run.scores():
-        if score.scorer in ("self", "-"):
+        if score.reader in ("self", "-"):
             scores[score.writer].append(score)
     chains: dict[str, list[Chain]] = defaultdict(list)
     for chain in run.chains():
@@ -184,7 +184,7 @@ def _results(written: Sequence[Chain], scores: Sequence[Score]) -> Any:
     for chain in written:
         if chain.outcome is not None:
             value = float(chain.outcome is Outcome.RIGHT)
-            kept[_OUTCOME].append(Score(_OUTCOME, chain.problem_id, chain.sample, chain.model, "-", value))
+            kept[_OUTCOME].append(Score(_OUTCOME, chain.problem_id, chain.sample, chain.model, Reader.NOBODY, value))
     for score in scores:
         kept[score.metric].append(score)
     found = []

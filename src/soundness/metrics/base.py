@@ -254,7 +254,7 @@ def missing(metrics: Iterable[Metric], reason: str, given: Mapping[str, float] |
 
 
 def score_rows(
-    scores: Iterable[Score], inputs: Sequence[str], writer: str, reader: str
+    scores: Iterable[Score], inputs: Sequence[str], writer: str, reader: Reader
 ) -> tuple[dict[str, list[tuple[float, ...]]], dict[str, str]]:
     """Return the rows of one writer by problem, a row per chain that has every metric of `inputs`, and why problems have none.
 
@@ -263,7 +263,7 @@ def score_rows(
     table: dict[tuple[str, int], dict[str, float]] = {}
     reasons: dict[str, str] = {}
     for score in scores:
-        if score.writer == writer and score.metric in inputs and score.scorer in (reader, Reader.NOBODY):
+        if score.writer == writer and score.metric in inputs and score.reader in (reader, Reader.NOBODY):
             row = table.setdefault((score.problem_id, score.sample), {})
             if score.value is None:
                 reasons.setdefault(score.problem_id, score.reason)

@@ -1,4 +1,4 @@
-"""One chain as one scorer sees it, with everything the metrics ask about it.
+"""One chain as one reader sees it, with everything the metrics ask about it.
 
 Legend. Steps 0..K-1 are the chain's reasoning: the *body*, what stands before the chain states its answer outright ("Answer: 18").
 Restating an answer carries nothing towards it, and a model that writes nothing else has no steps. `S_i(a)` is the log-probability
@@ -14,35 +14,37 @@ from soundness.chains.body import Body
 from soundness.interventions import NoEdit
 from soundness.metrics.belief import Belief
 from soundness.metrics.judgement import Judgement
-from soundness.records import Chain, Edit, Probe, Problem
+from soundness.records import Chain, Edit, Probe, Problem, Reader
 
 __all__ = ["Case"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One chain, one scorer: what to ask, and of what."""
+    """One chain, one reader: what to ask, and of what."""
 
     problem: Problem
     """The problem."""
     chain: Chain
     """The whole chain as written."""
-    scorer: str
-    """`self`, `base` or `tuned:NAME`."""
+    reader: Reader
+    """Who reads."""
     body: Body
-    """Its reasoning in the scorer's vocabulary."""
+    """Its reasoning in the reader's vocabulary."""
     prompt_ids: tuple[int, ...]
-    """The prompt as the scorer is shown it."""
+    """The prompt as the reader is shown it."""
     cue_ids: tuple[int, ...]
     """What asks for the answer, conditioned on and never scored."""
     gold: Belief | None
     """The reference answer, or None where the problem has none."""
     own: Belief | None
-    """The answer that the scorer gives after the whole body when the cue asks for it, or None where none could be read."""
+    """The answer that the reader gives after the whole body when the cue asks for it, or None where none could be read."""
     stated: Belief | None = None
     """The answer that the chain itself states, or None where it states none."""
     edits: Mapping[str, tuple[Edit | NoEdit, ...]] = field(default_factory=dict)
     """Edited bodies by intervention."""
+    reader_name: str = ""
+    """Name of the model that reads, in the run."""
     judgements: tuple[Judgement, ...] = ()
     """What each step claims and whether it is true, one per step of the body; empty where nobody judged."""
 

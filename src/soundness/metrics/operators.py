@@ -342,7 +342,7 @@ class Disagreement:
     """The measure with its first operator."""
     second: str
     """The measure with its second operator."""
-    scorer: str
+    reader: str
     """Who read."""
     how: str
     """In what they differ, figures included."""
@@ -354,11 +354,11 @@ def disagreements(comparisons: Sequence[Comparison]) -> list[Disagreement]:
 
     Two edits of different strength may differ in size; they disagree where one fell and the other did not.
     """
-    table = {(c.tuned, c.metric, c.scorer): c for c in comparisons}
+    table = {(c.tuned, c.metric, c.reader): c for c in comparisons}
     found = []
-    for (tuned, metric, scorer), one in table.items():
+    for (tuned, metric, reader), one in table.items():
         for other in (second for first, second in OPERATOR_PAIRS if first == metric):
-            two = table.get((tuned, other, scorer))
+            two = table.get((tuned, other, reader))
             if two is None:
                 continue
             ends = (one.difference.low, one.difference.high, two.difference.low, two.difference.high)
@@ -368,5 +368,5 @@ def disagreements(comparisons: Sequence[Comparison]) -> list[Disagreement]:
             same_side = (high < 0 and high_two < 0) or (low > 0 and low_two > 0)
             if (high < low_two or high_two < low) and not same_side:
                 how = f"{metric} changed by [{low:.3g}, {high:.3g}], {other} by [{low_two:.3g}, {high_two:.3g}]"
-                found.append(Disagreement(tuned, metric, other, scorer, how))
+                found.append(Disagreement(tuned, metric, other, reader, how))
     return found

@@ -229,7 +229,7 @@ def audited(comparisons: Mapping[str, Sequence[Comparison]]) -> dict[str, dict[s
     found: dict[str, dict[str, dict[str, float | int | None]]] = {name: {} for name in NAMES}
     for name, compared in comparisons.items():
         for one in compared:
-            if one.metric in KEPT and one.scorer in ("-", "self"):
+            if one.metric in KEPT and one.reader in ("-", "self"):
                 for who, e in (("base", one.base_estimate), (name, one.tuned_estimate)):
                     if e.value is not None:
                         found[who][one.metric] = {

@@ -380,7 +380,7 @@ def _measure(model: CachedModel, task: Task, scale: Scale, seed: int, told: Told
         task,
         choose(_GROUPS),
         model,
-        role="self",
+        reader="self",
         sampling=sampling,
         helpers=Helpers(proposer=model if proposes else None),
         on_progress=lambda phase, done, total: told(f"{label}, {phase}", done, total),

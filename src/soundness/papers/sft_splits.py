@@ -390,7 +390,7 @@ def _read(model: Model, task: Task, chains: Sequence[Chain], groups: Sequence[An
         task,
         groups,
         CachedModel(model, batch_size=_BATCH),
-        role="self",
+        reader="self",
         sampling=Sampling(0, 0.0, 1.0, max_tokens, "auto"),
     ).scores
     found: dict[str, float | None] = {}

@@ -31,7 +31,7 @@ def all_curves(
     A curve holds `id`, `title`, `says`, `band`, the axes' titles, `series` of points (x, y, low, high, n and their texts), a
     `note`, and the table it was made from.
     """
-    own = [case for case in cases if case.scorer == "self"]
+    own = [case for case in cases if case.reader == "self"]
     curves = [
         _belief(models, own),
         _early(models, own),
@@ -110,7 +110,7 @@ def _filler(models: Sequence[str], cases: Sequence[CaseRow], edits: Sequence[Edi
     gains: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for edit in edits:
         case = known.get((edit.writer, edit.problem_id, edit.sample))
-        if edit.scorer != "self" or edit.kind != "fill_whole" or case is None or edit.reference_nats is None:
+        if edit.reader != "self" or edit.kind != "fill_whole" or case is None or edit.reference_nats is None:
             continue
         share = (edit.num_tokens or 0) / case[0]
         gains[edit.writer][min(_FILLER_PLACES, key=lambda place: abs(place - share))].append(edit.reference_nats - case[1])
@@ -182,7 +182,7 @@ def _reliability(models: Sequence[str], cases: Sequence[CaseRow], scores: Sequen
     right = {
         (s.writer, s.problem_id, s.sample): s.value
         for s in scores
-        if s.metric == "accuracy_forced" and s.scorer == "self" and s.value is not None
+        if s.metric == "accuracy_forced" and s.reader == "self" and s.value is not None
     }
     series = []
     for model in models:

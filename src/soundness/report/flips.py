@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from soundness.records import Chain, Outcome, Problem, Score
+from soundness.records import Chain, Outcome, Problem, Reader, Score
 from soundness.report.words import number, probability, signed_nats
 from soundness.runs.tables import CaseRow, EditRow
 
@@ -69,7 +69,7 @@ def problem_views(
         changed[edit.problem_id, edit.writer, edit.sample].append(edit)
     gains: dict[tuple[str, str], list[float]] = defaultdict(list)
     for score in scores:
-        if score.metric == "info_gain" and score.scorer == "self" and score.value is not None:
+        if score.metric == "info_gain" and score.reader == "self" and score.value is not None:
             gains[score.problem_id, score.writer].append(score.value)
     return [
         _problem(problem, models, base, written[problem.id], seen, changed, gains)
@@ -148,9 +148,14 @@ def _tags(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> list[str]:
     return tags or ["same"]
 
 
+def reader_key(row: CaseRow | EditRow) -> str:
+    """Return what tells readers of one chain apart on the page."""
+    return f"tuned:{row.reader_name}" if row.reader == Reader.TUNED else row.reader.value
+
+
 def _chain(chain: Chain, cases: Sequence[CaseRow], edits: Sequence[EditRow]) -> dict[str, Any]:
     """Return one chain as data: its steps, the belief by each reader, the edits, and the raw text."""
-    by_reader = {case.scorer: case for case in cases}
+    by_reader = {reader_key(case): case for case in cases}
     own = by_reader.get("self")
     steps = list(own.steps) if own is not None else list(chain.step_texts)
     body = "".join(steps)
@@ -215,10 +220,10 @@ def _edit(edit: EditRow, steps: Sequence[str], own: CaseRow | None) -> dict[str,
     belief = ""
     if edit.own_share is not None and own is not None and own.own_share:
         belief = f"belief in its own answer {probability(own.own_share[-1])} before, {probability(edit.own_share)} after"
-    elif edit.reference_nats is not None and own is not None and own.reference_nats and edit.scorer == "self":
+    elif edit.reference_nats is not None and own is not None and own.reference_nats and edit.reader == "self":
         belief = f"reference answer {signed_nats(edit.reference_nats - own.reference_nats[-1])} nats against the whole chain"
     return {
-        "reader": edit.scorer,
+        "reader": reader_key(edit),
         "kind": edit.kind,
         "words": words,
         "step": edit.step

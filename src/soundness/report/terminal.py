@@ -41,7 +41,7 @@ _MAIN = {
     *((metric, "-") for metric in (ACCURACY, "length_tokens", "length_steps")),
     *SHOWN_BESIDE,
 }
-"""(metric, scorer) of the lines that a reader needs first: what the verdict rests on and what is told beside it."""
+"""(metric, reader) of the lines that a reader needs first: what the verdict rests on and what is told beside it."""
 _READERS = {"base": "base reads", "tuned": "base's chains"}
 
 
@@ -96,7 +96,7 @@ def print_run(run: Run, console: Console, *, every: bool = False) -> None:
     """Print per tuned model the measures that its verdict rests on, or with `every` all that were taken, and the verdict."""
     left_out: set[str] = set()
     for verdict in run.verdicts:
-        mine = [c for c in run.comparisons if c.tuned == verdict.tuned and (every or (c.metric, c.scorer) in _MAIN)]
+        mine = [c for c in run.comparisons if c.tuned == verdict.tuned and (every or (c.metric, c.reader) in _MAIN)]
         mine = mine or [c for c in run.comparisons if c.tuned == verdict.tuned]  # none of the main ones was asked for
         if mine:  # a broken model has none
             console.print(_comparisons(mine, console.width))
@@ -124,7 +124,7 @@ def _line(text: str, style: str = "") -> Text:
 
 def _shown(comparison: Comparison) -> bool:
     """Return whether a comparison has its line: what others than the writer read is shown for the verdict's measures alone."""
-    return comparison.scorer not in _READERS or comparison.metric in ("info_gain", *INFORMATION, *RELIANCE)
+    return comparison.reader not in _READERS or comparison.metric in ("info_gain", *INFORMATION, *RELIANCE)
 
 
 def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
@@ -137,14 +137,14 @@ def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:
     gap = " " if width >= _WIDE else "\n"  # on a narrow terminal the interval stands below its value
     order = {name: place for place, name in enumerate(METRICS)}
     for one in sorted(
-        filter(_shown, comparisons), key=lambda c: (order.get(c.metric, len(order)), c.scorer in _READERS, c.scorer)
+        filter(_shown, comparisons), key=lambda c: (order.get(c.metric, len(order)), c.reader in _READERS, c.reader)
     ):
         difference = one.difference
         if difference.value is None and set(one.missing) <= _NOT_APPLICABLE:
             continue
         clear = difference.low is not None and difference.high is not None and (difference.low > 0 or difference.high < 0)
         table.add_row(
-            _line(f"  {one.metric} ({_READERS[one.scorer]})", "dim") if one.scorer in _READERS else _line(one.metric),
+            _line(f"  {one.metric} ({_READERS[one.reader]})", "dim") if one.reader in _READERS else _line(one.metric),
             spread(one.base_estimate, gap),
             spread(one.tuned_estimate, gap),
             Text(spread(difference, gap), style="bold" if clear else ""),

@@ -15,7 +15,7 @@ from typing import Any
 from soundness.comparison.verdict import ACCURACY, INFORMATION, LABELS, OVER_SWAP, RELIANCE, THRESHOLDS
 from soundness.errors import RunError
 from soundness.metrics import GROUPS, METRICS
-from soundness.records import Comparison, Estimate, Verdict
+from soundness.records import Comparison, Estimate, Reader, Verdict
 from soundness.report.curves import all_curves
 from soundness.report.flips import GAIN_LOST_NATS, GAIN_LOST_SHARE, TAGS, problem_views
 from soundness.report.terminal import figure
@@ -35,8 +35,13 @@ _QUADRANTS = {
     (False, True): "recovered",
 }
 
-_SCORERS = {"self": "each model reads its own chains", "base": "the base reads both models' chains", "-": "no reader needed"}
-_OTHERS = {"base": "base reads", "tuned": "tuned model reads"}
+_READERS = {
+    Reader.SELF: "each model reads its own chains",
+    Reader.BASE: "the base reads both models' chains",
+    Reader.TUNED: "both models read the base's chains",
+    Reader.NOBODY: "no reader needed",
+}
+_OTHERS = {Reader.BASE: "base reads", Reader.TUNED: "tuned model reads"}
 
 _SETTING_WORDS = {
     "task": "task",
@@ -100,7 +105,7 @@ def _title(base: str | None, tuned: Sequence[str], models: Sequence[str], kind: 
 
 def _verdict(verdict: Verdict, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Return one verdict: word, sentence, the figures behind it, what speaks for and against it, what is missing."""
-    shown = [c for metric, scorer in ((ACCURACY, "-"), (OVER_SWAP, "self")) for c in comparisons if _is(c, metric, scorer)]
+    shown = [c for metric, reader in ((ACCURACY, "-"), (OVER_SWAP, "self")) for c in comparisons if _is(c, metric, reader)]
     reliances = [c for metric in RELIANCE for c in comparisons if _is(c, metric, "self") and c.difference.value is not None]
     if reliances:
         shown.append(max(reliances, key=lambda c: abs(c.difference.value or 0.0)))
@@ -181,7 +186,7 @@ def _evidence(comparison: Comparison) -> tuple[Any, ...]:
     """Sort key: the clearest difference first, what could not be compared last."""
     difference = comparison.difference
     if difference.value is None:
-        return (2, 1.0, 0.0, comparison.tuned, comparison.metric, comparison.scorer)
+        return (2, 1.0, 0.0, comparison.tuned, comparison.metric, comparison.reader)
     width = (difference.high or 0.0) - (difference.low or 0.0)
     strength = abs(difference.value) / width if width > 0 else 0.0
     return (
@@ -190,7 +195,7 @@ def _evidence(comparison: Comparison) -> tuple[Any, ...]:
         -strength,
         comparison.tuned,
         comparison.metric,
-        comparison.scorer,
+        comparison.reader,
     )
 
 
@@ -215,7 +220,7 @@ def _measure(comparison: Comparison) -> dict[str, Any]:
     return {
         "tuned": comparison.tuned,
         "metric": comparison.metric,
-        "scorer": comparison.scorer,
+        "reader": comparison.reader,
         "label": _label(comparison.metric),
         "unit": comparison.unit,
         "base": estimate_cell(comparison.base_estimate, comparison.unit),
@@ -227,22 +232,22 @@ def _measure(comparison: Comparison) -> dict[str, Any]:
         "p_adjusted_text": figure(adjusted),
         "direction": _direction(comparison),
         "missing": [f"{count}: {reason}" for reason, count in sorted(comparison.missing.items(), key=lambda i: (-i[1], i[0]))],
-        "counts": comparison.scorer in ("self", "-") and comparison.metric in (ACCURACY, *INFORMATION, *RELIANCE),
-        **_meaning(comparison.metric, comparison.scorer),
+        "counts": comparison.reader in ("self", "-") and comparison.metric in (ACCURACY, *INFORMATION, *RELIANCE),
+        **_meaning(comparison.metric, comparison.reader),
     }
 
 
-def _meaning(metric: str, scorer: str) -> dict[str, str]:
+def _meaning(metric: str, reader: str) -> dict[str, str]:
     known = METRICS.get(metric)
     group = next((group for group in GROUPS.values() if metric in {m.name for m in group.every_metric}), None)
     return {
-        "higher_is": known.higher_means if known else "",
+        "higher_means": known.higher_means if known else "",
         "says": known.description if known else "",
         "says_not": known.limitations if known else "",
         "source": known.source if known else "",
         "cost": group.cost if group else "",
-        "reader": _SCORERS.get(scorer, "the tuned model reads both models' chains" if scorer.startswith("tuned:") else scorer),
-        "reader_short": _OTHERS.get(scorer.split(":")[0], ""),
+        "read_by": _READERS[Reader(reader)],
+        "reader_short": _OTHERS.get(Reader(reader), ""),
     }
 
 
@@ -252,13 +257,13 @@ def _estimate_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "writer": row["writer"],
         "metric": row["metric"],
-        "scorer": row["scorer"],
+        "reader": row["reader"],
         "label": _label(row["metric"]),
         "unit": row["unit"],
         "estimate": estimate_cell(estimate, row["unit"]),
         "missing": [f"{count}: {reason}" for reason, count in sorted(row["missing"].items(), key=lambda i: (-i[1], i[0]))],
         **_meaning(row["metric"], "self"),
-        "reader": "the scorer reads every chain",
+        "read_by": "one model reads every chain",
     }
 
 
@@ -324,5 +329,5 @@ def _label(metric: str) -> str:
     return LABELS.get(metric, metric.replace("_", " "))
 
 
-def _is(comparison: Comparison, metric: str, scorer: str) -> bool:
-    return comparison.metric == metric and comparison.scorer == scorer
+def _is(comparison: Comparison, metric: str, reader: str) -> bool:
+    return comparison.metric == metric and comparison.reader == reader

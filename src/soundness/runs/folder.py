@@ -1,7 +1,7 @@
 """A run folder and the handle on it.
 
     run.json           layout, settings, seeds, versions, models with their fingerprints, timings, verdicts, a digest of each file
-    comparisons.json   one object per base, tuned model, metric and scorer; the same run gives the same bytes
+    comparisons.json   one object per base, tuned model, metric and reader; the same run gives the same bytes
     *.parquet          problems, chains, readings, scores, cases, edits
     store.sqlite       raw traces by content, what a resumed run starts from
     .lock, .writer     who is writing it now; store.sqlite-wal and -shm are SQLite's own and may stay behind, empty
@@ -192,16 +192,16 @@ class Run:
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """Every comparison, sorted by base, tuned, metric and scorer; empty until a run is first finished."""
+        """Every comparison, sorted by base, tuned, metric and reader; empty until a run is first finished."""
         if self._comparisons is None:
             path = self.path / COMPARISONS_FILE
-            self._comparisons = _checked(list[Comparison], _read_json(path) if path.exists() else [], path)
+            self._comparisons = _checked(list[Comparison], _current(_read_json(path)) if path.exists() else [], path)
         return list(self._comparisons)
 
-    def comparison(self, metric: str, tuned: str | None = None, scorer: str | None = None) -> Comparison:
+    def comparison(self, metric: str, tuned: str | None = None, reader: str | None = None) -> Comparison:
         """Return the comparison of one metric.
 
-        Without `tuned` the first tuned model's; without `scorer` the one under `self`, else `-`, else `base`. Raises
+        Without `tuned` the first tuned model's; without `reader` the one under `self`, else `-`, else `base`. Raises
         MetricError, with near names, where there is none.
         """
         rows = self.comparisons
@@ -213,15 +213,13 @@ class Run:
             known = sorted({row.tuned for row in rows})
             raise MetricError(f"no tuned model {wanted!r} in {self.path}{near(wanted, known)}; there are: {', '.join(known)}")
         rows = [row for row in rows if row.tuned == wanted]
-        found = {row.scorer: row for row in rows if row.metric == metric}
+        found = {row.reader.value: row for row in rows if row.metric == metric}
         if not found:
             known = sorted({row.metric for row in rows})
             raise MetricError(f"no metric {metric!r} in {self.path}{near(metric, known)}; there are: {', '.join(known)}")
-        if scorer is not None and scorer not in found:
-            raise MetricError(
-                f"{metric} was not read by the scorer {scorer!r} in {self.path}; there are: {', '.join(sorted(found))}"
-            )
-        preference = [scorer] if scorer is not None else ["self", "-", "base", *sorted(found)]
+        if reader is not None and reader not in found:
+            raise MetricError(f"{metric} was not read by {reader!r} in {self.path}; there are: {', '.join(sorted(found))}")
+        preference = [reader] if reader is not None else ["self", "-", "base", *sorted(found)]
         return next(found[name] for name in preference if name in found)
 
     def problems(self) -> list[Problem]:
@@ -237,11 +235,11 @@ class Run:
         return self._read_table(READINGS)
 
     def scores(self) -> list[Score]:
-        """Return every score: one per metric, chain and scorer."""
+        """Return every score: one per metric, chain and reader."""
         return self._read_table(SCORES)
 
     def cases(self) -> list[CaseRow]:
-        """Return every chain as each scorer saw it: steps and beliefs."""
+        """Return every chain as each reader saw it: steps and beliefs."""
         return self._read_table(CASES)
 
     def edits(self) -> list[EditRow]:
@@ -300,7 +298,7 @@ class Run:
         if self._store is not None:
             self._store.check()
             damaged = self._store.damaged
-        rows = sorted(comparisons, key=lambda c: (c.base, c.tuned, c.metric, c.scorer))
+        rows = sorted(comparisons, key=lambda c: (c.base, c.tuned, c.metric, c.reader))
         content = json_text([_comparison_row(row) for row in rows], sort_keys=True)
         self._write(COMPARISONS_FILE, lambda path: write_bytes(path, content.encode("utf-8", "backslashreplace")))
         self._comparisons = None
@@ -453,6 +451,22 @@ def _comparison_row(comparison: Comparison) -> dict[str, Any]:
     row = asdict(replace(comparison, missing={}))
     row["missing"] = dict(sorted(comparison.missing.items()))
     return row
+
+
+def _current(rows: Any) -> Any:
+    """Return the rows of comparisons.json under today's names: soundness 0.1 said `scorer` and told a direction in words."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return rows
+    return [
+        {
+            **{name: v for name, v in row.items() if name not in ("scorer", "higher_is")},
+            "reader": row["scorer"],
+            "direction": "none",
+        }
+        if "scorer" in row
+        else row
+        for row in rows
+    ]
 
 
 def _begun(before: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> dict[str, Any]:

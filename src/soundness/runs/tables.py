@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 from soundness.errors import RunError
 from soundness.files import parse_json, replace_file
-from soundness.records import Chain, Outcome, Problem, Prompt, Reading, Score, Span
+from soundness.records import Chain, Outcome, Problem, Prompt, Reader, Reading, Score, Span
 
 __all__ = [
     "CASES",
@@ -43,7 +43,9 @@ Record = TypeVar("Record")
 class ReadingRow:
     """One reading with the chain it bears on and the part that it plays there."""
 
-    scorer: str
+    reader: Reader
+    """Who read."""
+    reader_name: str
     """Model that read, by its name in the run."""
     problem_id: str
     """The problem of the chain."""
@@ -63,10 +65,12 @@ class ReadingRow:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """One chain as one scorer sees it: its steps and how strongly an answer is believed after each of them."""
+    """One chain as one reader sees it: its steps and how strongly an answer is believed after each of them."""
 
-    scorer: str
-    """`self` where the writer read its own chain, `base` where the base did."""
+    reader: Reader
+    """Who read."""
+    reader_name: str
+    """Model that read, by its name in the run."""
     problem_id: str
     """The problem of the chain."""
     writer: str
@@ -78,7 +82,7 @@ class CaseRow:
     steps: tuple[str, ...]
     """The text of each of the K steps of its reasoning, before the answer is stated."""
     num_tokens: int
-    """Tokens of those steps, in the scorer's vocabulary."""
+    """Tokens of those steps, in the reader's vocabulary."""
     asked_with: str | None
     """Open answer given when asked after all steps, or None."""
     asked_without: str | None
@@ -95,10 +99,12 @@ class CaseRow:
 
 @dataclass(frozen=True, slots=True)
 class EditRow:
-    """What one intervention made of one chain, and what the scorer then believed."""
+    """What one intervention made of one chain, and what the reader then believed."""
 
-    scorer: str
-    """`self` where the writer read its own chain, `base` where the base did."""
+    reader: Reader
+    """Who read."""
+    reader_name: str
+    """Model that read, by its name in the run."""
     problem_id: str
     """The problem of the chain."""
     writer: str
@@ -410,7 +416,7 @@ def _reading_columns(rows: Sequence[ReadingRow]) -> dict[str, Any]:
     return {
         **{
             name: [getattr(row, name) for row in rows]
-            for name in ("scorer", "problem_id", "writer", "sample", "role", "prefix_length", "continuation")
+            for name in ("reader", "reader_name", "problem_id", "writer", "sample", "role", "prefix_length", "continuation")
         },
         "nats": [row.reading.nats for row in rows],
         "top": [row.reading.top for row in rows],
@@ -422,9 +428,9 @@ def _reading_columns(rows: Sequence[ReadingRow]) -> dict[str, Any]:
 def _readings(columns: dict[str, list[Any]]) -> list[ReadingRow]:
     readings = (Reading(tuple(nats), tuple(top)) for nats, top in zip(columns["token_nats"], columns["token_top"], strict=True))
     return [
-        ReadingRow(scorer, problem_id, writer, sample, role, prefix_length, tuple(continuation), reading)
-        for scorer, problem_id, writer, sample, role, prefix_length, continuation, reading in zip(
-            columns["scorer"],
+        ReadingRow(reader, reader_name, problem_id, writer, sample, role, prefix_length, tuple(continuation), reading)
+        for reader, reader_name, problem_id, writer, sample, role, prefix_length, continuation, reading in zip(
+            *_readers(columns),
             columns["problem_id"],
             columns["writer"],
             columns["sample"],
@@ -437,6 +443,13 @@ def _readings(columns: dict[str, list[Any]]) -> list[ReadingRow]:
     ]
 
 
+def _readers(columns: dict[str, list[Any]]) -> tuple[list[Reader], list[str]]:
+    """Return who read each row, and by what name; soundness 0.1 wrote both in one column, as in `tuned:NAME`."""
+    parts = [reader.partition(":") for reader in columns["reader"]]
+    names = [name or part[2] for name, part in zip(columns["reader_name"], parts, strict=True)]
+    return [Reader(part[0]) for part in parts], names
+
+
 CASE_FIELDS = tuple(CaseRow.__dataclass_fields__)
 EDIT_FIELDS = tuple(EditRow.__dataclass_fields__)
 
@@ -446,8 +459,8 @@ def _case_columns(rows: Sequence[CaseRow]) -> dict[str, Any]:
 
 
 def _cases(columns: dict[str, list[Any]]) -> list[CaseRow]:
-    whole = {name: [tuple(v) if isinstance(v, list) else v for v in columns[name]] for name in CASE_FIELDS}
-    return [CaseRow(*row) for row in zip(*whole.values(), strict=True)]
+    whole = [[tuple(v) if isinstance(v, list) else v for v in columns[name]] for name in CASE_FIELDS[2:]]
+    return [CaseRow(*row) for row in zip(*_readers(columns), *whole, strict=True)]
 
 
 def _edit_columns(rows: Sequence[EditRow]) -> dict[str, Any]:
@@ -455,10 +468,10 @@ def _edit_columns(rows: Sequence[EditRow]) -> dict[str, Any]:
 
 
 def _edits(columns: dict[str, list[Any]]) -> list[EditRow]:
-    return [EditRow(*row) for row in zip(*(columns[name] for name in EDIT_FIELDS), strict=True)]
+    return [EditRow(*row) for row in zip(*_readers(columns), *(columns[name] for name in EDIT_FIELDS[2:]), strict=True)]
 
 
-SCORE_FIELDS = ("metric", "problem_id", "sample", "writer", "scorer", "value", "reason")
+SCORE_FIELDS = ("metric", "problem_id", "sample", "writer", "reader", "value", "reason", "reader_name")
 
 
 def _score_columns(rows: Sequence[Score]) -> dict[str, Any]:
@@ -466,8 +479,14 @@ def _score_columns(rows: Sequence[Score]) -> dict[str, Any]:
 
 
 def _scores(columns: dict[str, list[Any]]) -> list[Score]:
-    return [Score(*row) for row in zip(*(columns[name] for name in SCORE_FIELDS), strict=True)]
+    readers, names = _readers(columns)
+    whole = {**columns, "reader": readers, "reader_name": names}
+    return [Score(*row) for row in zip(*(whole[name] for name in SCORE_FIELDS), strict=True)]
 
+
+# What soundness 0.1 called the columns on who read.
+_FORMER = {"reader": "scorer"}
+_ABSENT = {"reader_name": ""}
 
 PROBLEMS: Table[Problem] = Table(
     "problems",
@@ -520,7 +539,8 @@ CHAINS: Table[Chain] = Table(
 READINGS: Table[ReadingRow] = Table(
     "readings",
     _schema(
-        ("scorer", "text"),
+        ("reader", "text"),
+        ("reader_name", "text"),
         ("problem_id", "text"),
         ("writer", "text"),
         ("sample", "count"),
@@ -534,6 +554,8 @@ READINGS: Table[ReadingRow] = Table(
     ),
     _reading_columns,
     _readings,
+    former=_FORMER,
+    absent=_ABSENT,
 )
 """One row per probe and role; `nats` and `top` sum up `token_nats` and `token_top`."""
 
@@ -544,19 +566,23 @@ SCORES: Table[Score] = Table(
         ("problem_id", "text"),
         ("sample", "count"),
         ("writer", "text"),
-        ("scorer", "text"),
+        ("reader", "text"),
         ("value", "number?"),
         ("reason", "text"),
+        ("reader_name", "text"),
     ),
     _score_columns,
     _scores,
+    former=_FORMER,
+    absent=_ABSENT,
 )
-"""One row per metric, chain and scorer; `value` is null exactly where `reason` says why."""
+"""One row per metric, chain and reader; `value` is null exactly where `reason` says why."""
 
 CASES: Table[CaseRow] = Table(
     "cases",
     _schema(
-        ("scorer", "text"),
+        ("reader", "text"),
+        ("reader_name", "text"),
         ("problem_id", "text"),
         ("writer", "text"),
         ("sample", "count"),
@@ -572,14 +598,16 @@ CASES: Table[CaseRow] = Table(
     ),
     _case_columns,
     _cases,
-    former={"skip_reason": "unfit"},
+    former={**_FORMER, "skip_reason": "unfit"},
+    absent=_ABSENT,
 )
-"""One row per chain and scorer: the steps that count as reasoning, and the belief before and after each."""
+"""One row per chain and reader: the steps that count as reasoning, and the belief before and after each."""
 
 EDITS: Table[EditRow] = Table(
     "edits",
     _schema(
-        ("scorer", "text"),
+        ("reader", "text"),
+        ("reader_name", "text"),
         ("problem_id", "text"),
         ("writer", "text"),
         ("sample", "count"),
@@ -596,5 +624,7 @@ EDITS: Table[EditRow] = Table(
     ),
     _edit_columns,
     _edits,
+    former=_FORMER,
+    absent=_ABSENT,
 )
-"""One row per chain, scorer and edit: the text before and after, and the belief that followed."""
+"""One row per chain, reader and edit: the text before and after, and the belief that followed."""

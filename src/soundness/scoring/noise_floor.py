@@ -39,7 +39,7 @@ def measure_floor(
     samples: int,
     on_progress: Progress,
 ) -> tuple[dict[tuple[str, str], Estimate], str]:
-    """Return the base's difference from itself by metric and scorer, and how it was had.
+    """Return the base's difference from itself by metric and reader, and how it was had.
 
     `chains` are the base's, `scores` what it makes of them itself. What is written and read for it goes to the same store.
     """
@@ -62,7 +62,7 @@ def measure_floor(
             prompts={chain.problem_id: chain.prompt for chain in chains},
             writer=chains[0].model,
         )
-        second = score_chains(resampled, task, groups, base, role="self", sampling=other, on_progress=told).scores
+        second = score_chains(resampled, task, groups, base, reader="self", sampling=other, on_progress=told).scores
         return floor_between(scores, second, seed=sampling.seed), "the base sampled again with another seed"
 
     few = chains[:NUM_REREAD]
@@ -77,7 +77,7 @@ def measure_floor(
     unwritten = Helpers(rewrites=False)
     # Both over the same few: which chain is exchanged for which depends on who is there.
     first, second = (
-        score_chains(few, task, groups, reader, role="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
+        score_chains(few, task, groups, reader, reader="self", sampling=sampling, helpers=unwritten, on_progress=told).scores
         for reader in (base, again)
     )
     return floor_between(first, second, seed=sampling.seed), f"{len(few)} of the base's chains read again in other batches"

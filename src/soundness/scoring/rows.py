@@ -1,4 +1,4 @@
-"""What a scorer made of each chain, as rows of two tables: the chain's steps with the belief after each, and every edit's effect."""
+"""What a reader made of each chain, as rows of two tables: the chain's steps with the belief after each, and every edit's effect."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def case_row(case: Case, read: CaseRead, readings: Readings) -> CaseRow:
         return tuple(value(belief, prefix) for prefix in stops)
 
     return CaseRow(
-        scorer=case.scorer,
+        reader=case.reader,
+        reader_name=case.reader_name,
         problem_id=case.chain.problem_id,
         writer=case.chain.model,
         sample=case.chain.sample,
@@ -59,7 +60,8 @@ def edit_rows(case: Case, readings: Readings) -> Iterator[EditRow]:
     for kind, edits in sorted(case.edits.items()):
         for edit in edits:
             row = EditRow(
-                scorer=case.scorer,
+                reader=case.reader,
+                reader_name=case.reader_name,
                 problem_id=case.chain.problem_id,
                 writer=case.chain.model,
                 sample=case.chain.sample,

@@ -1,10 +1,11 @@
-"""From chains to scores: what one scorer makes of the chains that one writer wrote."""
+"""From chains to scores: what one reader makes of the chains that one writer wrote."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from soundness.chains.body import Body, body_of
 from soundness.chains.sample import make_chain
@@ -13,7 +14,7 @@ from soundness.interventions.entity import pools_of
 from soundness.interventions.plan import REGENERATED, Supplies, edit_body, steps_to_spoil
 from soundness.interventions.proposer import RULES, Mistaken, Unspoiled, ask_mistakes, ask_rewrites, same_meaning
 from soundness.interventions.swap import donors
-from soundness.metrics.base import NO_ANSWER, MetricGroup, Need, Read
+from soundness.metrics.base import NO_ANSWER, MetricGroup, Need, Read, Value
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.models.base import Model
@@ -82,8 +83,9 @@ def score_chains(
     groups: Sequence[MetricGroup],
     model: CachedModel,
     *,
-    role: str,
+    reader: Reader | Literal["self", "base", "tuned"],
     sampling: Sampling,
+    reader_name: str | None = None,
     same_vocabulary: bool = True,
     prompts: Mapping[str, Prompt] | None = None,
     helpers: Helpers | None = None,
@@ -91,26 +93,31 @@ def score_chains(
 ) -> ScoredChains:
     """Return what `model` makes of `chains` (all of one writer): a score per chain and metric, and every reading behind them.
 
-    `role` is `self` where the model wrote the chains, `base` where the base reads another's and `tuned:NAME` where the tuned model
-    NAME reads the base's; groups that do not ask for that reader are passed over. Without `same_vocabulary` the writer's ids mean
+    `reader` is `self` where the model wrote the chains, `base` where the base reads another's and `tuned` where a tuned model reads
+    the base's; groups that do not ask for that reader are passed over. `reader_name` is the model's name in the run, by default the
+    writer's for `self` and else its own. Without `same_vocabulary` the writer's ids mean
     nothing to the model and its text is encoded anew. `prompts` are what the model is shown, by problem id; by default what the
     writer was shown. Raises `MetricError` where a user's own group fails or breaks the contract.
     """
-    reader = Reader(role.partition(":")[0])
+    reader = Reader(reader)
     groups = [
-        group for group in groups if reader in group.readers or (reader is Reader.SELF and Reader.NOBODY in group.readers)
+        group for group in groups if reader in group.readers or (reader == Reader.SELF and Reader.NOBODY in group.readers)
     ]
     if not groups or not chains:
         return ScoredChains([], [], [])
     told = on_progress or (lambda phase, done, total: None)
-    cases = _cases(chains, task, groups, model, role, sampling, same_vocabulary, prompts, helpers or Helpers(), told)
+    if reader_name is None:
+        reader_name = chains[0].model if reader == Reader.SELF else model.name
+    cases = _cases(
+        chains, task, groups, model, (reader, reader_name), sampling, same_vocabulary, prompts, helpers or Helpers(), told
+    )
     cases, answers = _ask(cases, groups, task, model, told)
     listed = [list(_probes(case, groups)) for case in cases]
     readings = model.read_groups(
         [[probe for _, probe in group] for group in listed], on_progress=lambda d, n: told("reading", d, n)
     )
     seen = [settled(case, readings) for case in cases]
-    scores = [score for case in seen for score in _scores(case, groups, role, CaseRead(case, readings, answers))]
+    scores = [score for case in seen for score in _scores(case, groups, CaseRead(case, readings, answers))]
     scores += _over_samples(cases, groups)
     rows = [
         _row(case, name, probe, readings[probe]) for case, group in zip(cases, listed, strict=True) for name, probe in group
@@ -129,7 +136,7 @@ def _cases(
     task: Task,
     groups: Sequence[MetricGroup],
     model: CachedModel,
-    role: str,
+    who: tuple[Reader, str],
     sampling: Sampling,
     same_vocabulary: bool,
     prompts: Mapping[str, Prompt] | None,
@@ -150,7 +157,8 @@ def _cases(
         Case(
             problem=problem,
             chain=chain,
-            scorer=role,
+            reader=who[0],
+            reader_name=who[1],
             body=body,
             prompt_ids=prompt.ids,
             cue_ids=body.cue,
@@ -241,7 +249,7 @@ def _edit(
 ) -> list[Case]:
     """Return the cases with the edits that the groups look at."""
     kinds = sorted({kind for group in groups for kind in group.edits})
-    if not helpers.rewrites or any(case.scorer != "self" for case in cases):
+    if not helpers.rewrites or any(case.reader != Reader.SELF for case in cases):
         kinds = [kind for kind in kinds if kind not in REGENERATED]
     if not kinds:
         return cases
@@ -384,17 +392,30 @@ def _probes(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, Pr
             yield role, probe
 
 
-def _scores(case: Case, groups: Sequence[MetricGroup], role: str, read: Read) -> Iterator[Score]:
-    chain = case.chain
+def _scores(case: Case, groups: Sequence[MetricGroup], read: Read) -> Iterator[Score]:
     for group in groups:
-        scorer = Reader.NOBODY if group.readers == (Reader.NOBODY,) else role
         for value in checked(group, guarded(group, "values", case.problem.id, group.values, case, read), case.problem.id):
-            yield Score(value.metric, chain.problem_id, chain.sample, chain.model, scorer, value.number, value.reason)
+            yield _score(group, case, value)
+
+
+def _score(group: MetricGroup, case: Case, value: Value) -> Score:
+    chain, nobody = case.chain, group.readers == (Reader.NOBODY,)
+    return Score(
+        value.metric,
+        chain.problem_id,
+        chain.sample,
+        chain.model,
+        Reader.NOBODY if nobody else case.reader,
+        value.number,
+        value.reason,
+        "" if nobody else case.reader_name,
+    )
 
 
 def _row(case: Case, name: str, probe: Probe, reading: Reading) -> ReadingRow:
     return ReadingRow(
-        scorer=case.scorer,
+        reader=case.reader,
+        reader_name=case.reader_name,
         problem_id=case.chain.problem_id,
         writer=case.chain.model,
         sample=case.chain.sample,
@@ -412,10 +433,8 @@ def _over_samples(cases: Sequence[Case], groups: Sequence[MetricGroup]) -> Itera
         by_problem.setdefault(case.problem.id, []).append(case)
     for group in groups:
         for problem, samples in by_problem.items():
-            chain = samples[0].chain
-            scorer = Reader.NOBODY if group.readers == (Reader.NOBODY,) else samples[0].scorer
             for value in checked(group, guarded(group, "per_problem", problem, group.per_problem, samples), problem):
-                yield Score(value.metric, chain.problem_id, chain.sample, chain.model, scorer, value.number, value.reason)
+                yield _score(group, samples[0], value)
 
 
 def group_tokens(cases: Sequence[Case], groups: Sequence[MetricGroup]) -> dict[str, int]:
@@ -425,7 +444,7 @@ def group_tokens(cases: Sequence[Case], groups: Sequence[MetricGroup]) -> dict[s
     """
     tokens = {}
     for group in groups:
-        if (Reader(cases[0].scorer.partition(":")[0]) if cases else Reader.SELF) not in group.readers:
+        if (cases[0].reader if cases else Reader.SELF) not in group.readers:
             continue
         probes = list(dict.fromkeys(probe for case in cases for _, probe in group.probes(case) if probe.prefix))
         if probes:

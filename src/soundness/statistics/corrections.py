@@ -27,7 +27,7 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with `p_adjusted`, corrected over all metrics and scorers of one tuned model."""
+    """Return the comparisons with `p_adjusted`, corrected over all metrics and readers of one tuned model."""
     adjusted: dict[int, float | None] = {}
     for name in dict.fromkeys(one.tuned for one in comparisons):
         places = [place for place, one in enumerate(comparisons) if one.tuned == name]

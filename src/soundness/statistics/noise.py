@@ -13,7 +13,7 @@ from soundness.statistics.paired import by_problem, compare
 __all__ = ["Floor", "floor_between", "floor_of_halves", "floor_rows", "read_floor"]
 
 Floor = Mapping[tuple[str, str], Estimate]
-"""(metric, scorer) -> the difference of the base from itself."""
+"""(metric, reader) -> the difference of the base from itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Pair:
 def floor_between(
     first: Sequence[Score], second: Sequence[Score], *, seed: int, factor: float = 1.0
 ) -> dict[tuple[str, str], Estimate]:
-    """Return the difference second - first of two measurements of one model, by metric and scorer, in the metrics' units.
+    """Return the difference second - first of two measurements of one model, by metric and reader, in the metrics' units.
 
     Only problems that stand in both are counted. `factor` scales value and interval. A metric that could not be scored is left
     out.
@@ -33,7 +33,7 @@ def floor_between(
     pairs: dict[tuple[str, str], _Pair] = {}
     for scores, which in ((first, 0), (second, 1)):
         for score in scores:
-            pair = pairs.setdefault((score.metric, score.scorer), _Pair([], []))
+            pair = pairs.setdefault((score.metric, score.reader), _Pair([], []))
             (pair.second if which else pair.first).append(score)
     floor = {}
     for key, pair in pairs.items():
@@ -60,13 +60,13 @@ def floor_of_halves(scores: Sequence[Score], *, seed: int) -> dict[tuple[str, st
 
 
 def floor_rows(floor: Floor) -> list[dict[str, Any]]:
-    """Return the floor as plain rows, one per metric and scorer."""
-    return [{"metric": metric, "scorer": scorer, **asdict(found)} for (metric, scorer), found in sorted(floor.items())]
+    """Return the floor as plain rows, one per metric and reader."""
+    return [{"metric": metric, "reader": reader, **asdict(found)} for (metric, reader), found in sorted(floor.items())]
 
 
 def read_floor(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Estimate]:
     """Return the floor that `floor_rows` wrote."""
     return {
-        (row["metric"], row["scorer"]): Estimate(row["value"], row["low"], row["high"], row["n"], row["n_missing"])
+        (row["metric"], row["reader"]): Estimate(row["value"], row["low"], row["high"], row["n"], row["n_missing"])
         for row in rows
     }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from soundness.records import Comparison, Estimate, Score
+from soundness.records import Comparison, Estimate, Reader, Score
 from soundness.statistics.resampling import RESAMPLES, bootstrap_means, derive_seed, sign_flip_p
 
 __all__ = ["RESAMPLES", "PairedDifference", "by_problem", "compare", "comparison", "derive_seed", "estimate"]
@@ -116,16 +116,16 @@ def comparison(
     base_name: str,
     tuned_name: str,
     metric: str,
-    scorer: str,
+    reader: Reader,
     base_scores: Iterable[Score],
     tuned_scores: Iterable[Score],
     unit: str,
-    higher_is: str,
+    direction: str,
     seed: int,
     *,
     resamples: int = RESAMPLES,
 ) -> Comparison:
-    """Return tuned minus base on one metric under one scorer, paired by problem, from the scores of both.
+    """Return tuned minus base on one metric under one reader, paired by problem, from the scores of both.
 
     `seed` is the run's: metrics over as many problems share their resamples. The scores are of that metric alone.
     """
@@ -145,13 +145,13 @@ def comparison(
         base=base_name,
         tuned=tuned_name,
         metric=metric,
-        scorer=scorer,
+        reader=reader,
         base_estimate=paired.base,
         tuned_estimate=paired.tuned,
         difference=paired.difference,
         p=paired.p,
         unit=unit,
-        higher_is=higher_is,
+        direction=direction,
         missing=paired.missing,
     )
 

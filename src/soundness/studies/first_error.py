@@ -81,7 +81,7 @@ def _one_file(
         task,
         choose(["early_answering"]),
         reader,
-        role="base",
+        reader="base",
         sampling=Sampling(seed),
         on_progress=lambda what, done, total: told(f"{what} {path.stem}", done, total),
     )

@@ -414,14 +414,14 @@ def _weights(model: str) -> list[tuple[str, int, int]]:
     return [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in sorted(Path(model).glob("*.safetensors"))]
 
 
-def _value(comparisons: list[Comparison], metric: str, scorer: str) -> float | None:
-    found = next((one for one in comparisons if one.metric == metric and one.scorer == scorer), None)
+def _value(comparisons: list[Comparison], metric: str, reader: str) -> float | None:
+    found = next((one for one in comparisons if one.metric == metric and one.reader == reader), None)
     return None if found is None else found.tuned_estimate.value
 
 
-def _base_value(comparisons: Iterable[Comparison], metric: str, scorer: str = "self") -> float | None:
+def _base_value(comparisons: Iterable[Comparison], metric: str, reader: str = "self") -> float | None:
     """Return the base's own value, from the comparison in which most of its problems have a pair."""
-    found = [one.base_estimate for one in comparisons if one.metric == metric and one.scorer == scorer]
+    found = [one.base_estimate for one in comparisons if one.metric == metric and one.reader == reader]
     return max(found, key=lambda one: one.n).value if found else None
 
 

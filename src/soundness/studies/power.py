@@ -72,7 +72,7 @@ def plan_from_run(
     """
     run = run if isinstance(run, Run) else open_run(run)
     found = run.comparison(metric, tuned)
-    scores = [score for score in run.scores() if (score.metric, score.scorer) == (metric, found.scorer)]
+    scores = [score for score in run.scores() if (score.metric, score.reader) == (metric, found.reader)]
 
     def by(writer: str) -> list[Score]:
         return [score for score in scores if score.writer == writer]

@@ -35,7 +35,7 @@ from soundness.models.cached import CachedModel
 from soundness.models.scripted import load_scripted
 from soundness.processes import process_pool
 from soundness.progress import Progress, silent
-from soundness.records import Comparison, Score, Word
+from soundness.records import Comparison, Reader, Score, Word
 from soundness.scoring.score import Sampling, score_chains
 from soundness.statistics.corrections import adjust
 from soundness.statistics.paired import by_problem, comparison
@@ -139,8 +139,8 @@ def validate(
 
 # --- scripted audits, without a folder ------------------------------------------------------------------------------------
 
-Table = dict[tuple[str, str], dict[str, float | None]]
-"""(metric, scorer) -> problem -> value."""
+Table = dict[tuple[str, Reader], dict[str, float | None]]
+"""(metric, reader) -> problem -> value."""
 
 
 def _examined(spec: str, world: str, n: int, task_seed: int, seed: int, families: Sequence[str] | None = FAMILIES) -> Table:
@@ -149,24 +149,24 @@ def _examined(spec: str, world: str, n: int, task_seed: int, seed: int, families
     model = CachedModel(load_scripted(spec), batch_size=64)
     sampling = Sampling(seed, temperature=0.8)
     chains = sample_chains(model, task, seed=seed, temperature=0.8)
-    scores = score_chains(chains, task, choose(families), model, role="self", sampling=sampling).scores
-    grouped: defaultdict[tuple[str, str], list[Score]] = defaultdict(list)
+    scores = score_chains(chains, task, choose(families), model, reader="self", sampling=sampling).scores
+    grouped: defaultdict[tuple[str, Reader], list[Score]] = defaultdict(list)
     for score in scores:
-        grouped[score.metric, score.scorer].append(score)
+        grouped[score.metric, score.reader].append(score)
     return {key: by_problem(rows)[0] for key, rows in grouped.items()}
 
 
 def _compared(base: Table, tuned: Table, seed: int, resamples: int, problems: Sequence[str] | None = None) -> list[Comparison]:
     """Return every comparison of two tables over `problems` (all by default), p corrected."""
     found = []
-    for metric, scorer in sorted(base):
-        if metric not in METRICS or (metric, scorer) not in tuned:
+    for metric, reader in sorted(base):
+        if metric not in METRICS or (metric, reader) not in tuned:
             continue
         about = METRICS[metric]
         rows = [
             [
-                Score(metric, name, 0, "x", scorer, value, "" if value is not None else "not scored")
-                for name, value in table[metric, scorer].items()
+                Score(metric, name, 0, "x", reader, value, "" if value is not None else "not scored")
+                for name, value in table[metric, reader].items()
                 if problems is None or name in problems
             ]
             for table in (base, tuned)
@@ -174,7 +174,7 @@ def _compared(base: Table, tuned: Table, seed: int, resamples: int, problems: Se
         if any(score.value is not None for side in rows for score in side):
             found.append(
                 comparison(
-                    "base", "tuned", metric, scorer, rows[0], rows[1], about.unit, about.higher_means, seed, resamples=resamples
+                    "base", "tuned", metric, reader, rows[0], rows[1], about.unit, about.direction, seed, resamples=resamples
                 )
             )
     return adjust(found)
@@ -270,7 +270,7 @@ def _dial_audit(size: Scale, seed: int, index: int) -> dict[str, Any]:
     world = WORLDS[index % len(WORLDS)]
     task_seed = derive_seed(seed, "dial", str(index)) % 2**31
     base = _examined(f"computes?slip={SLIP}&seed={index}", world, size.problems, task_seed, 2 * index)
-    found: dict[str, Any] = {"telling": {metric: _share_telling(base[metric, "self"]) for metric in (*MEASURES, *BESIDE)}}
+    found: dict[str, Any] = {"telling": {metric: _share_telling(base[metric, Reader.SELF]) for metric in (*MEASURES, *BESIDE)}}
     for h in DIALS:
         tuned = _examined(f"dial:{h}?slip={SLIP}&seed={1000 + index}", world, size.problems, task_seed, 2 * index + 1)
         comparisons = _compared(base, tuned, index % 4, size.resamples)
@@ -427,7 +427,7 @@ def _pooled(problems: int, seed: int, item: tuple[str, str, int]) -> Table:
 
 def _alarms(size: Scale, seed: int, job: tuple[int, int, int, list[Table]]) -> list[dict[str, Any]]:
     kind, start, stop, tables = job
-    names = sorted(tables[0][ACCURACY, "-"])
+    names = sorted(tables[0][ACCURACY, Reader.NOBODY])
     found = []
     for index in range(start, stop):
         rng = np.random.default_rng(derive_seed(seed, "alarm", str(kind), str(index)))

@@ -26,7 +26,7 @@ from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.options import NonNegative, Positive, options
-from soundness.records import Generation, Probe, Prompt
+from soundness.records import Generation, Probe, Prompt, Reader
 from soundness.scoring.score import belief_in
 from soundness.tasks.base import Task
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
@@ -126,7 +126,7 @@ def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[
         )
         body = body_of(chain, one.problem, base, cue=task.cue)
         gold = belief_in(one.problem, one.problem.answer, task, base)
-        case = Case(one.problem, chain, "base", body, prompt.ids, body.cue, gold, None)
+        case = Case(one.problem, chain, Reader.BASE, body, prompt.ids, body.cue, gold, None)
         cases.append(None if chain.finish == "length" else case)
     counted = [None if case is None else _counted(case, config.count) for case in cases]
     asked: list[list[Probe]] = []

@@ -126,7 +126,7 @@ def take_snapshot(
         splitter=sampling.splitter,
         on_progress=lambda done, total: told("sampling", done, total),
     )
-    scores = score_chains(chains, problems, groups, reader, role="self", sampling=sampling, on_progress=told).scores
+    scores = score_chains(chains, problems, groups, reader, reader="self", sampling=sampling, on_progress=told).scores
     values: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(score.metric for score in scores):
         values[name] = by_problem(score for score in scores if score.metric == name)[0]
