@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from soundness.errors import TaskError
-from soundness.tasks.fields import problem_from_row
+from soundness.tasks.fields import Reader, problem_from_row
 from soundness.tasks.load import load_problems
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -295,8 +295,9 @@ def test_what_else_published_rows_hold():
         "final_decision": "yes",
     }
     assert (read(pubmed).context, read(pubmed).rationale, read(pubmed).answer) == (("a", "b"), "why", "yes")
-    system = read({"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What?"}], "answer": "x"})
-    assert (system.question, system.meta["system"]) == ("What?", "Be brief.")
+    reader, talk = Reader(), [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What?"}]
+    told = reader.problem({"prompt": talk, "answer": "x", "system": "linux"}, place="x", default_id="1")
+    assert (told.question, reader.systems, told.meta) == ("What?", ["Be brief."], {"system": "linux"})
 
 
 REFUSED = {

@@ -162,8 +162,13 @@ class Task:
 
         `plain` is for a model that was never taught to answer a message: it is shown worked examples even where none were asked
         for, and no instruction but the one that was given, since the examples show the form. Raises TaskError where there are
-        fewer worked examples than were asked for.
+        fewer worked examples than were asked for. A row for training is shown as its own conversation says (`meta["turns"]`).
         """
+        if "turns" in problem.meta:
+            own = tuple(Turn(str(role), str(content)) for role, content in problem.meta["turns"])
+            return (
+                own if own[0].role == "system" or not self.prompting.system else (Turn("system", self.prompting.system), *own)
+            )
         examples = self._shown(problem, plain)
         if plain and examples:
             told = self.prompting.instruction or self.instruction or ""

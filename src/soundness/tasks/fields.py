@@ -113,6 +113,8 @@ class Reader:
     """Whether numbers and texts can be told apart; in CSV they cannot."""
     notes: dict[str, None] = field(default_factory=dict)
     """What was taken for what, in words, each once."""
+    systems: list[str | None] = field(default_factory=list)
+    """The system message that each row brought in its conversation, or None."""
     indices: list[tuple[int, int]] = field(default_factory=list)
     """(index, number of options) of every answer that was read as an index without a word."""
 
@@ -231,8 +233,7 @@ class _Row:
         meta = {name: value for name, value in self.fields.items() if name not in self.used and name not in FIELDS}
         if aliases:
             meta["aliases"] = list(aliases)
-        if system:
-            meta["system"] = system
+        self.reader.systems.append(system)
         self._check_text()
         return Problem(
             id=identity,

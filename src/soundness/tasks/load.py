@@ -43,7 +43,7 @@ from soundness.tasks.hub import open_hub, split_hub_spec
 from soundness.tasks.prompts import DEFAULT_FEW_SHOT, Prompting, parse_prompting
 from soundness.tasks.sources import SUFFIXES, Row, Source, open_file, open_rows
 
-__all__ = ["ROW_OPTIONS", "Selection", "load", "load_problems"]
+__all__ = ["ROW_OPTIONS", "Selection", "is_file", "load", "load_problems", "read_problems", "select_rows"]
 
 log = logging.getLogger("soundness")
 
@@ -139,7 +139,7 @@ def load(
         inside = sorted(one.name for one in path.iterdir() if one.suffix in SUFFIXES)
         held = f", such as {path / inside[0]}" if inside else ""
         raise TaskError(f"{source} is a folder; a task is a file{held}, or hub:{source} for a data set saved to disk")
-    if not (_is(path, "is_file") or path.suffix in (*SUFFIXES, ".toml", ".gz", ".zip") or "/" in source):
+    if not (is_file(path) or path.suffix in (*SUFFIXES, ".toml", ".gz", ".zip") or "/" in source):
         worlds = _worlds()
         raise TaskError(
             f"there is no task {source[:200]!r}{near(source.partition(':')[0], worlds) or near(source, worlds)}: give a file "
@@ -149,7 +149,7 @@ def load(
     if path.suffix == ".toml":
         table = _toml(path)
         path = _file_of(path, table)
-    elif _is(path.with_suffix(".toml"), "is_file"):
+    elif is_file(path.with_suffix(".toml")):
         beside = path.with_suffix(".toml")
         table = _toml(beside)
         if table.get("file") not in (None, path.name):  # it is about another file
@@ -175,6 +175,11 @@ def _grader(reference: str | None, folder: Path, trusted: bool | None) -> Grader
 def load_problems(path: str | Path, limit: int | None = None) -> list[Problem]:
     """Return the problems of a file, the first `limit` of them."""
     return list(load(str(path), Selection(limit=limit)).problems)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; a name that no file system takes is none."""
+    return _is(path, "is_file")
 
 
 def _is(path: Path, what: str) -> bool:
@@ -204,7 +209,7 @@ def _file_of(path: Path, table: Mapping[str, Any]) -> Path:
     """Return the file of rows that a TOML is about."""
     if "file" in table:
         return path.parent / Path(table["file"]).expanduser()
-    beside = [path.with_suffix(suffix) for suffix in SUFFIXES if _is(path.with_suffix(suffix), "is_file")]
+    beside = [path.with_suffix(suffix) for suffix in SUFFIXES if is_file(path.with_suffix(suffix))]
     if len(beside) != 1:
         found = ", ".join(one.name for one in beside) or "none"
         raise TaskError(f'{path} is about a file of the same name, and there is {found} beside it; name it with file = "NAME"')
@@ -232,7 +237,8 @@ def _of_rows(
         raise TaskError(f"{place}: [columns] maps our field names to names of columns, and {next(iter(named))} is no text")
     reader = Reader(named, source.typed)
     problems = read_problems(source, selection, reader, place)
-    prompting = _prompting(source.options.get("prompt", {}), table.get("prompt", {}), prompt, path, problems, place)
+    systems = reader.systems[: len(problems)]
+    prompting = _prompting(source.options.get("prompt", {}), table.get("prompt", {}), prompt, path, systems, place)
     task = Task(name or table.get("name") or source.name, tuple(problems), notes=tuple(reader.notes))
     for note in task.notes:
         log.warning("%s: %s", task.name, note)
@@ -249,21 +255,20 @@ def _prompting(
     beside: Mapping[str, Any],
     given: Prompting | Mapping[str, Any] | None,
     path: Path | None,
-    problems: Sequence[Problem],
+    systems: Sequence[str | None],
     place: str,
 ) -> Prompting:
     """Return the prompting of a file's own options, those of the TOML over them and those of the caller over both."""
     folder = path.parent if path is not None else None
-    systems = dict.fromkeys(problem.meta.get("system") for problem in problems if "system" in problem.meta)
     first = parse_prompting({**own, **beside}, folder=folder, place=f"{place}, [prompt]") if own or beside else Prompting()
     over = given.given if isinstance(given, Prompting) else dict(parse_prompting(given).given) if given else {}
     merged = {**first.given, **over}
-    if systems and "system" not in merged:
-        if len(systems) > 1 or any("system" not in problem.meta for problem in problems):
+    if any(systems) and "system" not in merged:
+        if len(set(systems)) > 1:
             raise TaskError(
                 f'{place}: its rows bring different system messages; give one for all of them with system, or "" for none'
             )
-        merged["system"] = next(iter(systems))
+        merged["system"] = systems[0]
     return parse_prompting(merged) if merged else Prompting()
 
 
@@ -271,7 +276,7 @@ def read_problems(source: Source, selection: Selection, reader: Reader, place: s
     """Return the problems of the selected rows, their ids unique."""
     problems: list[Problem] = []
     places: dict[str, str] = {}
-    rows = _selected(source, selection)
+    rows = select_rows(source, selection)
     for row in islice(rows, selection.limit):
         problem = reader.problem(row.fields, place=row.place, default_id=row.name)
         if problem.id in places:
@@ -306,8 +311,8 @@ def _look_ahead(rows: Iterator[Row], reader: Reader) -> None:
             continue
 
 
-def _selected(source: Source, selection: Selection) -> Iterator[Row]:
-    """Yield the rows of a selection, `limit` aside."""
+def select_rows(source: Source, selection: Selection) -> Iterator[Row]:
+    """Return the rows of a selection in its order, `limit` aside."""
     rows = source.rows
     if selection.split is not None:
         rows = _of_split(rows, selection.split, source.name)
@@ -365,14 +370,14 @@ def _example_source(where: str, path: Path | None, hub: str | None) -> tuple[Sou
     """Return the rows that `few_shot_from` names: a file, a data set, a split of the task's data set, a file beside its own."""
     if where.startswith("hub:"):
         return open_hub(*split_hub_spec(where.removeprefix("hub:"))), where
-    if _is(Path(where).expanduser(), "is_file"):
+    if is_file(Path(where).expanduser()):
         return open_file(Path(where).expanduser()), where
     if hub is not None:
         name, config, _ = split_hub_spec(hub.removeprefix("hub:"))
         return open_hub(name, config, where), f"the split {where} of {name}"
     beside = [path.with_name(f"{where}{suffix}") for suffix in SUFFIXES] if path is not None else []
     for one in beside:
-        if _is(one, "is_file"):
+        if is_file(one):
             return open_file(one), str(one)
     if path is not None:
         source = open_file(path)
@@ -407,7 +412,7 @@ def _world(spec: str) -> str | None:
     """Return the world that a specification names, or None where it names none, or a file."""
     # The longest name first: a world's own name may hold a colon ("organism:domain").
     named = max((name for name in _worlds() if f"{spec}:".startswith(f"{name}:")), key=len, default=None)
-    return None if named is None or _is(Path(spec).expanduser(), "is_file") else named
+    return None if named is None or is_file(Path(spec).expanduser()) else named
 
 
 def _of_world(
@@ -430,7 +435,7 @@ def _of_world(
     task = generate(**{"n": 100, **settings}, seed=seed)
     if not plain:
         rows = (Row(problem.id, problem.id, {"problem": problem}) for problem in task.problems)
-        chosen = islice(_selected(Source(world, rows), selection), selection.limit)
+        chosen = islice(select_rows(Source(world, rows), selection), selection.limit)
         problems = tuple(row.fields["problem"] for row in chosen)
         if not problems:
             raise TaskError(f"{spec} makes {len(task.problems)} problems, and none of them was selected")

@@ -54,7 +54,7 @@ def _summary(task: Task) -> str:
         if held:
             parts.append(f"{held:,} with {name}")
     grader = f"graded by {task.grader.name}" if task.grader is not None else f"answered after {task.cue!r}"
-    extra = sorted({name for p in problems[:1000] for name in p.meta})
+    extra = sorted({name for p in problems[:1000] for name in p.meta} - {"aliases"})
     return f"{', '.join(parts)}; {grader}" + (f"; not used: {_listed(extra)}" if extra else "")
 
 

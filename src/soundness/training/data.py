@@ -14,7 +14,8 @@ from typing import Any, Literal
 from soundness.errors import SettingError, TaskError, near
 from soundness.models.chat import closing_id
 from soundness.records import Problem
-from soundness.tasks.base import Task, load_task
+from soundness.tasks.base import Task
+from soundness.tasks.rows import load_training_task
 
 __all__ = [
     "IGNORED",
@@ -67,7 +68,7 @@ class Example:
 def task_of(task: Task | str, *, limit: int | None = None, seed: int = 0) -> Task:
     """Return `task`, loaded where it is a specification, with its first `limit` problems."""
     if isinstance(task, str):
-        return load_task(task, limit=limit, seed=seed)
+        return load_training_task(task, limit=limit, seed=seed)
     return task if limit is None else replace(task, problems=task.problems[:limit])
 
 
@@ -131,7 +132,7 @@ def build_examples(task: Task, target: str, tokenizer: Any, *, labels_only: Coll
     return [
         Example(
             problem.id,
-            render_prompt(tokenizer, task.message(problem)).ids,
+            render_prompt(tokenizer, task.turns(problem), task.prompting).ids,
             (*encode_fragment(tokenizer, text), closing),
         )
         for problem, text in zip(task.problems, texts, strict=True)
