@@ -39,7 +39,7 @@ from soundness.scoring.noise_floor import measure_floor
 from soundness.scoring.score import Helpers, Sampling, score_chains
 from soundness.statistics.corrections import adjust
 from soundness.statistics.noise import floor_rows
-from soundness.statistics.paired import by_problem, comparison, derive_seed, estimate
+from soundness.statistics.paired import by_problem, comparison, estimate
 from soundness.tasks.base import Task, load_task
 from soundness.tasks.panel import PanelTask, load_panel
 from soundness.tasks.retrieval import Documents
@@ -380,6 +380,7 @@ def compare_all(
                             metric.unit,
                             metric.direction,
                             seed=seed,
+                            bounds=metric.bounds,
                         )
                     )
                 found += [compare_corpus(scores, metric, base, name, reader, seed=seed) for metric in group.corpus]
@@ -400,7 +401,7 @@ def estimates(scores: Sequence[Score], groups: Sequence[MetricGroup], *, seed: i
             mine = [one for one in scores if one.writer == writer and one.metric == metric.name]
             for reader in dict.fromkeys(one.reader for one in mine):
                 values, reasons = by_problem(one for one in mine if one.reader == reader)
-                rows.append(row(writer, metric, reader, estimate(values, seed=derive_seed(seed, metric.name, reader)), reasons))
+                rows.append(row(writer, metric, reader, estimate(values, seed=seed, bounds=metric.bounds), reasons))
         for group in groups:
             for corpus in group.corpus:
                 about, why = estimate_corpus(scores, corpus, writer, group.readers[0], seed=seed)

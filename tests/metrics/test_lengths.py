@@ -16,7 +16,7 @@ def test_hard_problems_with_long_chains_do_not_make_length_look_bad() -> None:
     assert prepared["easy0"] == [(0.8, -0.5), (1.2, 0.5)] == prepared["hard0"]
     found = estimate_total(prepared, peak, seed=0)
     assert (found.value, found.n) == (pytest.approx(1.2), 8)
-    assert found.low == found.high == pytest.approx(1.2)
+    assert (found.low, found.high) == (None, None)  # every resample says the same, which is no certainty
     best = max(length_curve(rows), key=lambda one: one["accuracy_over_problem"] or 0)
     assert (best["low"], best["high"], best["n"], best["accuracy_over_problem"]) == (1.05, 1.25, 8, 0.5)
 

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from soundness.records import Estimate, Score
 from soundness.statistics.paired import by_problem, compare, comparison, derive_seed, estimate
+from soundness.statistics.proportions import paired_interval
 
 number = st.floats(-50, 50).map(lambda x: round(x, 3))
 values = st.dictionaries(st.text(min_size=1, max_size=4), st.none() | number, max_size=12)
@@ -30,7 +33,8 @@ def check(found: Estimate) -> None:
     for part in (found.value, found.low, found.high):
         assert part is None or math.isfinite(part)
     assert (found.value is None) == (found.n == 0)
-    assert (found.low is None) == (found.high is None) == (found.n < 2)
+    assert (found.low is None) == (found.high is None)
+    assert found.low is None if found.n < 2 else True
     if found.low is not None and found.high is not None and found.value is not None:
         assert found.low <= found.value <= found.high
 
@@ -50,7 +54,7 @@ def test_zero_one_and_equal_values() -> None:
     assert estimate({}, seed=0) == Estimate(None, None, None, 0, 0)
     assert estimate({"a": None}, seed=0) == Estimate(None, None, None, 0, 1)
     assert estimate({"a": 0.1}, seed=0) == Estimate(0.1, None, None, 1, 0)
-    assert estimate({str(i): 0.1 for i in range(30)}, seed=0) == Estimate(0.1, 0.1, 0.1, 30, 0)
+    assert estimate({str(i): 0.1 for i in range(30)}, seed=0) == Estimate(0.1, None, None, 30, 0)
     nearly = estimate({"0": 1.0, **{str(i): 0.0 for i in range(1, 30)}}, seed=0)
     assert nearly.low is not None and nearly.high is not None and 0 <= nearly.low < 1 / 30 < nearly.high
 
@@ -85,8 +89,7 @@ def test_the_interval_is_the_outer_one_of_scipys_two() -> None:
 def test_a_model_against_itself_has_no_difference(rows: dict[str, float | None]) -> None:
     found = compare(rows, rows, seed=0, resamples=FEW)
     n = sum(v is not None for v in rows.values())
-    ends = (0.0, 0.0) if n >= 2 else (None, None)
-    assert found.difference == Estimate(0.0 if n else None, *ends, n, len(rows) - n)
+    assert found.difference == Estimate(0.0 if n else None, None, None, n, len(rows) - n)
     assert found.p == (1.0 if n >= 2 else None)
     assert found.base == found.tuned
 
@@ -218,7 +221,7 @@ def test_a_comparison_from_scores() -> None:
     tuned = [Score("m", f"p{i}", 0, "t", "self", i + 1.0) for i in range(6)] + [Score("m", "q", 0, "t", "self", 3.0)]
     found = comparison("b", "t", "m", "self", base, tuned, "nats", "more of it", 7)
     assert (found.base, found.tuned, found.metric, found.reader, found.unit) == ("b", "t", "m", "self", "nats")
-    assert found.difference == Estimate(1.0, 1.0, 1.0, 6, 1)
+    assert found.difference == Estimate(1.0, None, None, 6, 1)
     assert found.p == 2 / 64
     assert found.missing == {"base: cut off": 1}
     assert found == comparison("b", "t", "m", "self", base[::-1], tuned[::-1], "nats", "more of it", 7)
@@ -235,3 +238,53 @@ def test_the_draw_depends_on_the_seed_and_on_every_name() -> None:
     assert len(seeds) == 5
     rows = noisy(20, 0.0, 1)
     assert estimate(rows, seed=1) == estimate(rows, seed=1) != estimate(rows, seed=2)
+
+
+ZERO_ONE = (0.0, 1.0)
+
+
+def named(values: Sequence[float]) -> dict[str, float | None]:
+    return {f"p{i:03}": value for i, value in enumerate(values)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=40), st.integers(0, 9), st.integers(0, 9))
+def test_a_column_of_zeros_and_ones_has_one_interval_whatever_the_seed(column: list[float], seed: int, other: int) -> None:
+    found = estimate(named(column), seed=seed, bounds=ZERO_ONE)
+    assert found == estimate(named(column), seed=other, resamples=FEW, bounds=ZERO_ONE)
+    expected = binomtest(int(sum(column)), len(column)).proportion_ci(method="wilson")
+    assert (found.low, found.high) == about(expected.low, expected.high)
+    shifted = estimate(named([2 * value - 1 for value in column]), seed=seed, bounds=(-1.0, 1.0))  # the same on another scale
+    assert (shifted.low, shifted.high) == about(2 * expected.low - 1, 2 * expected.high - 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from([0.0, 1.0])] * 2), min_size=2, max_size=40))
+def test_a_difference_of_shares_has_a_score_interval(pairs: list[tuple[float, float]]) -> None:
+    base, tuned = (named(side) for side in zip(*pairs, strict=True))
+    found = compare(base, tuned, seed=1, resamples=FEW, bounds=ZERO_ONE)
+    gained, lost = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
+    assert (found.difference.low, found.difference.high) == about(*paired_interval(gained, lost, len(pairs)))
+    back = compare(tuned, base, seed=2, resamples=FEW, bounds=ZERO_ONE)
+    assert (back.difference.low, back.difference.high) == about(-found.difference.high, -found.difference.low)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("n", [2, 4, 20, 100])
+def test_equal_values_claim_no_certainty(n: int) -> None:
+    zeros, ones, halves = (named([value] * n) for value in (0.0, 1.0, 0.5))
+    for column in (zeros, ones, halves):
+        alone = estimate(column, seed=0, bounds=ZERO_ONE)
+        apart = compare(column, column, seed=0, bounds=ZERO_ONE).difference
+        for found in (alone, apart):
+            assert found.low is not None and found.high is not None and found.high - found.low > 1 / n
+            check(found)
+        assert estimate(column, seed=0) == Estimate(alone.value, None, None, n, 0)
+        assert estimate(column, seed=0, bounds=(0.0, None)).low is None
+    fell = compare(ones, zeros, seed=0, bounds=ZERO_ONE)
+    assert fell.difference.value == -1.0 and fell.difference.low == -1.0 and fell.difference.high is not None
+    assert fell.difference.high > -1.0 and (fell.difference.high < 0) == (n >= 4)
+
+
+def test_values_between_the_bounds_are_resampled_as_before() -> None:
+    column = named([0.0, 0.25, 0.5, 1.0, 1.0, 0.75])
+    assert estimate(column, seed=0, bounds=ZERO_ONE) == estimate(column, seed=0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from soundness.metrics.base import CorpusMetric, MetricGroup, Reader, score_rows
 from soundness.records import Comparison, Estimate, Score
-from soundness.statistics.paired import by_problem, derive_seed, estimate
+from soundness.statistics.paired import Bounds, by_problem, estimate
 from soundness.statistics.totals import compare_totals, estimate_total
 
 __all__ = ["compare_corpus", "corpus_rows", "estimate_corpus", "writer_reader"]
@@ -35,7 +35,7 @@ def compare_corpus(
         base_rows,
         tuned_rows,
         corpus.statistic,
-        seed=derive_seed(seed, corpus.metric.name, reader),
+        seed=seed,
         reasons={**why_tuned, **why},
     )
     return Comparison(
@@ -58,7 +58,7 @@ def estimate_corpus(
 ) -> tuple[Estimate, dict[str, str]]:
     """Return one model's number over all problems with its interval, and why problems do not enter."""
     rows, why = corpus_rows(scores, corpus, writer, reader)
-    return estimate_total(rows, corpus.statistic, seed=derive_seed(seed, corpus.metric.name, reader)), why
+    return estimate_total(rows, corpus.statistic, seed=seed), why
 
 
 def writer_reader(
@@ -86,11 +86,21 @@ def writer_reader(
             if any(place not in grouped for place in places.values()):
                 continue
             cells = {key: by_problem(grouped[place])[0] for key, place in places.items()}
-            rows.append({"tuned": name, "metric": metric.name, "unit": metric.unit, **_effects(cells, metric.name, seed)})
+            rows.append({"tuned": name, "metric": metric.name, "unit": metric.unit, **_effects(cells, metric.bounds, seed)})
     return rows
 
 
-def _effects(cells: Mapping[str, Mapping[str, float | None]], metric: str, seed: int) -> dict[str, object]:
+def _bounds_of_sum(bounds: Bounds, weights: Iterable[float]) -> Bounds:
+    """Return the bounds of a weighted sum of values between `bounds`."""
+    low, high = bounds
+    if low is None or high is None:
+        return (None, None)
+    weights = list(weights)
+    up, down = sum(w for w in weights if w > 0), -sum(w for w in weights if w < 0)
+    return (up * low - down * high, up * high - down * low)
+
+
+def _effects(cells: Mapping[str, Mapping[str, float | None]], bounds: Bounds, seed: int) -> dict[str, object]:
     full: dict[str, dict[str, float]] = {}
     for problem in sorted(set.intersection(*(set(cell) for cell in cells.values()))):
         four = {key: cell[problem] for key, cell in cells.items()}
@@ -106,5 +116,5 @@ def _effects(cells: Mapping[str, Mapping[str, float | None]], metric: str, seed:
     found: dict[str, object] = {}
     for term, weights in terms.items():
         values = {problem: sum(weight * four[key] for key, weight in weights.items()) for problem, four in full.items()}
-        found[term] = asdict(estimate(values, seed=derive_seed(seed, "writer_reader", metric)))
+        found[term] = asdict(estimate(values, seed=seed, bounds=_bounds_of_sum(bounds, weights.values())))
     return found

@@ -18,7 +18,7 @@ from soundness.answers import same_answer
 from soundness.metrics.base import NO_REFERENCE, ONE_SAMPLE, Measured, Metric, MetricGroup, Need, Reader, Value
 from soundness.metrics.case import Case
 from soundness.records import Chain, Estimate, Outcome, Problem
-from soundness.statistics.paired import derive_seed
+from soundness.statistics.paired import derive_seed, estimate
 from soundness.statistics.totals import interval
 
 __all__ = ["Coverage", "Curve", "coverage_curves", "majority", "pass_at_k"]
@@ -214,11 +214,9 @@ def coverage_curves(
         drawn = np.concatenate([table.mean(axis=0, keepdims=True), counts @ table])
         curves[model] = drawn
         votes = [[_vote_right(of[name][:k], problems[name]) for name in names] for k in range(1, num + 1)]
-        estimates = []
-        for k in range(num):
-            ends = interval(drawn[1:, k])
-            low, high = ends if ends is not None else (None, None)
-            estimates.append(Estimate(float(drawn[0, k]), low, high, len(names), 0))
+        estimates = [
+            estimate(dict(zip(names, table[:, k].tolist(), strict=True)), seed=seed, bounds=(0.0, 1.0)) for k in range(num)
+        ]
         curve = Curve(model, tuple(estimates), tuple(float(np.mean(vote)) for vote in votes))
         rows.append(asdict(curve))
     crossings = [_crossing(base, model, curves[base], drawn) for model, drawn in curves.items() if model != base]

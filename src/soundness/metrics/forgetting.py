@@ -14,7 +14,7 @@ from typing import Any
 from soundness.chains.sample import sample_chains
 from soundness.metrics.base import NO_REFERENCE, Job, Measured, Metric, MetricGroup, Need, Reader
 from soundness.records import Outcome, Probe, Score
-from soundness.statistics.paired import by_problem, compare, derive_seed
+from soundness.statistics.paired import by_problem, compare
 
 __all__ = ["Forgetting", "Transfer"]
 
@@ -131,7 +131,7 @@ class Transfer(MetricGroup):
                     by_problem(s for s in mine if s.writer == writer and s.problem_id.startswith(f"{task}/"))[0]
                     for writer in (base, name)
                 ]
-                paired = compare(sides[0], sides[1], seed=derive_seed(measured.seed, "panel", task))
+                paired = compare(sides[0], sides[1], seed=measured.seed, bounds=(0.0, 1.0))
                 estimates = {"base_estimate": paired.base, "tuned_estimate": paired.tuned, "difference": paired.difference}
                 rows.append({"tuned": name, "task": task, **{key: asdict(v) for key, v in estimates.items()}, "p": paired.p})
         return {"panel": rows} if measured.other_tasks else None

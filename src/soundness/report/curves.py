@@ -12,6 +12,7 @@ import numpy as np
 from soundness.records import Chain, Outcome, Score
 from soundness.report.words import percent
 from soundness.runs.tables import CaseRow, EditRow
+from soundness.statistics.proportions import share_interval
 
 __all__ = ["all_curves", "pass_at_k"]
 
@@ -134,7 +135,7 @@ def _filler(models: Sequence[str], cases: Sequence[CaseRow], edits: Sequence[Edi
 
 
 def _coverage(models: Sequence[str], chains: Sequence[Chain]) -> dict[str, Any]:
-    from soundness.statistics.paired import derive_seed, estimate
+    from soundness.statistics.paired import estimate
 
     series = []
     for model in models:
@@ -149,7 +150,7 @@ def _coverage(models: Sequence[str], chains: Sequence[Chain]) -> dict[str, Any]:
                 values: dict[str, float | None] = {
                     name: pass_at_k(len(found), sum(found), k) for name, found in sorted(right.items())
                 }
-                found = estimate(values, seed=derive_seed(0, "pass_at_k", model, str(k)), resamples=999)
+                found = estimate(values, seed=0, bounds=(0.0, 1.0))
                 points.append(_point(float(k), found.value or 0.0, found.low, found.high, found.n))
         series.append(_series(model, points))
     note = "; ".join(filter(None, (_crossing(series[0], one) for one in series[1:])))
@@ -284,7 +285,4 @@ def _spread(x: float, values: Sequence[float]) -> Point:
 
 def _share(x: float, count: int, total: int, units: int) -> Point:
     """Return a share with its 95 % interval (Wilson) over `units` problems: samples of one problem are not independent."""
-    z, p = 1.959963984540054, count / total
-    centre = (p + z * z / (2 * units)) / (1 + z * z / units)
-    half = z * math.sqrt(p * (1 - p) / units + z * z / (4 * units * units)) / (1 + z * z / units)
-    return _point(x, p, max(0.0, centre - half), min(1.0, centre + half), total)
+    return _point(x, count / total, *share_interval(count / total, units), total)

@@ -27,8 +27,8 @@ def floor_between(
 ) -> dict[tuple[str, str], Estimate]:
     """Return the difference second - first of two measurements of one model, by metric and reader, in the metrics' units.
 
-    Only problems that stand in both are counted. `factor` scales value and interval. A metric that could not be scored is left
-    out.
+    Only problems that stand in both are counted. `factor` scales value and interval; a metric that never moved has none. A metric
+    that could not be scored is left out.
     """
     pairs: dict[tuple[str, str], _Pair] = {}
     for scores, which in ((first, 0), (second, 1)):
@@ -40,8 +40,9 @@ def floor_between(
         shared = {score.problem_id for score in pair.first} & {score.problem_id for score in pair.second}
         one, two = (by_problem(s for s in side if s.problem_id in shared)[0] for side in (pair.first, pair.second))
         found = compare(one, two, seed=seed).difference
-        if found.value is not None and found.low is not None and found.high is not None:
-            floor[key] = Estimate(found.value * factor, found.low * factor, found.high * factor, found.n, found.n_missing)
+        if found.value is not None:
+            value, low, high = (None if end is None else end * factor for end in (found.value, found.low, found.high))
+            floor[key] = Estimate(value, low, high, found.n, found.n_missing)
     return floor
 
 

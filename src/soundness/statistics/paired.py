@@ -9,15 +9,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from soundness.records import Comparison, Estimate, Reader, Score
+from soundness.statistics.proportions import paired_interval, share_interval
 from soundness.statistics.resampling import RESAMPLES, bootstrap_means, derive_seed, sign_flip_p
 
-__all__ = ["RESAMPLES", "PairedDifference", "by_problem", "compare", "comparison", "derive_seed", "estimate"]
+__all__ = [
+    "NO_BOUNDS",
+    "RESAMPLES",
+    "Bounds",
+    "PairedDifference",
+    "by_problem",
+    "compare",
+    "comparison",
+    "derive_seed",
+    "estimate",
+]
+
+Bounds = tuple[float | None, float | None]
+"""Smallest and largest value that a metric can take, None where there is no end."""
+
+NO_BOUNDS: Bounds = (None, None)
 
 ABSENT = "no score"
 """The reason given for a problem that the other side has and this side does not mention."""
@@ -60,20 +76,26 @@ def by_problem(scores: Iterable[Score]) -> tuple[dict[str, float | None], dict[s
     return means, {name: _most_common(reasons[name]) for name, mean in means.items() if mean is None}
 
 
-def estimate(values: Mapping[str, float | None], *, seed: int, resamples: int = RESAMPLES) -> Estimate:
-    """Return the mean over problems with its 95 % bootstrap interval, in the unit of `values`.
+def estimate(
+    values: Mapping[str, float | None], *, seed: int, resamples: int = RESAMPLES, bounds: Bounds = NO_BOUNDS
+) -> Estimate:
+    """Return the mean over problems with its 95 % interval, in the unit of `values`.
 
-    The interval is the wider, at each end, of a bootstrap interval (BCa, widened for small n) and Student's; `[v, v]` where all
-    values are equal, None where n < 2. Without a single value the mean is None too. `values` maps problem id to the mean over
-    its samples. Raises ValueError on a value that is not finite: unknown is None.
+    `values` maps problem id to the mean over its samples, `bounds` are the smallest and the largest value that one can take. Where
+    every value is one of the two bounds it is a share and its interval Wilson's, whatever the seed. Otherwise the interval is the
+    wider, at each end, of a bootstrap interval (BCa, widened for small n) and Student's. Where all values are equal there is no
+    spread to take one from: between bounds the interval is Wilson's, which is too wide then, and without bounds there is none.
+    None too where n < 2; without a single value the mean is None as well. Raises ValueError on a value that is not finite: unknown
+    is None.
 
-    >>> estimate({"a": 1.0, "b": 1.0, "c": None}, seed=0)
-    Estimate(value=1.0, low=1.0, high=1.0, n=2, n_missing=1)
-    >>> estimate({"a": 3.0}, seed=0)
-    Estimate(value=3.0, low=None, high=None, n=1, n_missing=0)
+    >>> found = estimate({"a": 1.0, "b": 1.0, "c": None}, seed=0, bounds=(0, 1))
+    >>> (found.value, round(found.low, 3), found.high, found.n, found.n_missing)
+    (1.0, 0.342, 1.0, 2, 1)
+    >>> estimate({"a": 3.0, "b": 3.0}, seed=0)
+    Estimate(value=3.0, low=None, high=None, n=2, n_missing=0)
     """
     known = [value for _, value in sorted(values.items()) if value is not None]
-    return _estimates([known], len(values) - len(known), seed, resamples)[0]
+    return _estimates([known], len(values) - len(known), seed, resamples, [_share_of(bounds)])[0]
 
 
 def compare(
@@ -84,16 +106,21 @@ def compare(
     base_reasons: Mapping[str, str] | None = None,
     tuned_reasons: Mapping[str, str] | None = None,
     resamples: int = RESAMPLES,
+    bounds: Bounds = NO_BOUNDS,
 ) -> PairedDifference:
     """Return the mean paired difference tuned - base with its 95 % interval and its two-sided p.
 
-    All three estimates are over the problems that both sides have a value for, resampled together; a problem that either side
-    lacks is counted in `n_missing` and, under its reason, in `missing`. Exchanging the two sides changes the sign of the
+    All three estimates are over the problems that both sides have a value for, resampled together, with the intervals of `estimate`;
+    that of a difference of shares is Tango's score interval. A problem that either side lacks is counted in `n_missing` and, under
+    its reason, in `missing`. Exchanging the two sides changes the sign of the
     difference, mirrors its interval and keeps p. p comes from all sign flips of the differences where there are few, otherwise
     from `resamples` seeded ones. Raises ValueError on a value that is not finite.
 
     >>> compare({"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 3.0, "c": 9.0}, seed=0).difference
-    Estimate(value=1.0, low=1.0, high=1.0, n=2, n_missing=1)
+    Estimate(value=1.0, low=None, high=None, n=2, n_missing=1)
+    >>> found = compare(dict.fromkeys("abcd", 0.0), dict.fromkeys("abcd", 0.0), seed=0, bounds=(0, 1)).difference
+    >>> (found.value, round(found.low, 2), round(found.high, 2))
+    (0.0, -0.49, 0.49)
     """
     paired: list[tuple[float, float]] = []
     missing: Counter[str] = Counter()
@@ -107,7 +134,8 @@ def compare(
             missing[_reason(reason_one, reason_two)] += 1
     ones, twos = [one for one, _ in paired], [two for _, two in paired]
     differences = [two - one for one, two in paired]
-    base_estimate, tuned_estimate, difference = _estimates([ones, twos, differences], missing.total(), seed, resamples)
+    rules = [_share_of(bounds), _share_of(bounds), _difference_of_shares(bounds)]
+    base_estimate, tuned_estimate, difference = _estimates([ones, twos, differences], missing.total(), seed, resamples, rules)
     p = sign_flip_p(np.asarray(differences), seed=seed, resamples=resamples) if len(differences) >= 2 else None
     return PairedDifference(base_estimate, tuned_estimate, difference, p, dict(sorted(missing.items())))
 
@@ -124,10 +152,12 @@ def comparison(
     seed: int,
     *,
     resamples: int = RESAMPLES,
+    bounds: Bounds = NO_BOUNDS,
 ) -> Comparison:
     """Return tuned minus base on one metric under one reader, paired by problem, from the scores of both.
 
-    `seed` is the run's: metrics over as many problems share their resamples. The scores are of that metric alone.
+    `seed` is the run's: metrics over as many problems share their resamples. `bounds` are the metric's. The scores are of that
+    metric alone.
     """
     base_scores, tuned_scores = list(base_scores), list(tuned_scores)
     assert all(score.metric == metric for score in (*base_scores, *tuned_scores)), f"scores of another metric than {metric}"
@@ -140,6 +170,7 @@ def comparison(
         base_reasons=base_reasons,
         tuned_reasons=tuned_reasons,
         resamples=resamples,
+        bounds=bounds,
     )
     return Comparison(
         base=base_name,
@@ -173,7 +204,48 @@ def _reason(base: str | None, tuned: str | None) -> str:
     return "; ".join(f"{side}: {reason}" for side, reason in (("base", base), ("tuned", tuned)) if reason is not None)
 
 
-def _estimates(rows: Sequence[Sequence[float]], n_missing: int, seed: int, resamples: int) -> list[Estimate]:
+Rule = Callable[[Sequence[float]], tuple[float | None, float | None] | None]
+"""Gives the interval of values that no bootstrap is right for, (None, None) where there is none, None where a bootstrap is."""
+
+
+def _share_of(bounds: Bounds) -> Rule:
+    """Return the rule for values between `bounds`."""
+    low, high = bounds
+
+    def rule(values: Sequence[float]) -> tuple[float | None, float | None] | None:
+        constant = min(values) == max(values)
+        if low is None or high is None:
+            return (None, None) if constant else None
+        if not constant and not all(value in (low, high) for value in values):
+            return None
+        ends = share_interval((_mean(values) - low) / (high - low), len(values))
+        return low + (high - low) * ends[0], low + (high - low) * ends[1]
+
+    return rule
+
+
+def _difference_of_shares(bounds: Bounds) -> Rule:
+    """Return the rule for differences of two values between `bounds`."""
+    low, high = bounds
+
+    def rule(differences: Sequence[float]) -> tuple[float | None, float | None] | None:
+        constant = min(differences) == max(differences)
+        if low is None or high is None:
+            return (None, None) if constant else None
+        width = high - low
+        if not constant and not all(difference in (-width, 0.0, width) for difference in differences):
+            return None
+        gained = math.fsum(difference for difference in differences if difference > 0) / width
+        lost = -math.fsum(difference for difference in differences if difference < 0) / width
+        ends = paired_interval(gained, lost, len(differences))
+        return width * ends[0], width * ends[1]
+
+    return rule
+
+
+def _estimates(
+    rows: Sequence[Sequence[float]], n_missing: int, seed: int, resamples: int, rules: Sequence[Rule]
+) -> list[Estimate]:
     """Return one estimate per row; all rows are over the same n problems and share their resamples."""
     n = len(rows[0])
     if not all(math.isfinite(value) for row in rows for value in row):
@@ -181,12 +253,15 @@ def _estimates(rows: Sequence[Sequence[float]], n_missing: int, seed: int, resam
     if n < 2:
         return [Estimate(row[0] if n else None, None, None, n, n_missing) for row in rows]
     means = [_mean(row) for row in rows]
-    ends = {index: (row[0], row[0]) for index, row in enumerate(rows) if min(row) == max(row)}
-    uneven = [index for index in range(len(rows)) if index not in ends]
-    if uneven:
-        found = bootstrap_means(np.asarray([rows[index] for index in uneven]), seed=seed, resamples=resamples)
-        ends.update((index, (float(low), float(high))) for index, (low, high) in zip(uneven, found, strict=True))
-    # The two `min`/`max` only guard against rounding and against extreme skew, where BCa may step past the mean itself.
-    return [
-        Estimate(mean, min(ends[index][0], mean), max(ends[index][1], mean), n, n_missing) for index, mean in enumerate(means)
-    ]
+    ends = {index: found for index, (row, rule) in enumerate(zip(rows, rules, strict=True)) if (found := rule(row)) is not None}
+    rest = [index for index in range(len(rows)) if index not in ends]
+    if rest:
+        drawn = bootstrap_means(np.asarray([rows[index] for index in rest]), seed=seed, resamples=resamples)
+        ends.update((index, (float(low), float(high))) for index, (low, high) in zip(rest, drawn, strict=True))
+    estimates = []
+    for index, mean in enumerate(means):
+        low, high = ends[index]
+        # The two `min`/`max` only guard against rounding and against extreme skew, where BCa may step past the mean itself.
+        low, high = None if low is None else min(low, mean), None if high is None else max(high, mean)
+        estimates.append(Estimate(mean, low, high, n, n_missing))
+    return estimates

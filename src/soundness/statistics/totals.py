@@ -149,6 +149,7 @@ def _estimate(draws: Floats, num: int, num_missing: int) -> Estimate:
     draws = np.where(np.abs(draws) < _ROUNDING, 0.0, draws)  # equal sums taken in another order are equal
     value = float(draws[0])
     ends = interval(draws[1:]) if len(draws) > 1 else None
-    if ends is None:
+    # Where no resample moved it, how far it may be off cannot be told from these problems.
+    if ends is None or ends[1] - ends[0] <= _ROUNDING * max(1.0, abs(value)):
         return Estimate(value, None, None, num, num_missing)
     return Estimate(value, min(ends[0], value), max(ends[1], value), num, num_missing)

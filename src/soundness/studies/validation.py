@@ -174,7 +174,17 @@ def _compared(base: Table, tuned: Table, seed: int, resamples: int, problems: Se
         if any(score.value is not None for side in rows for score in side):
             found.append(
                 comparison(
-                    "base", "tuned", metric, reader, rows[0], rows[1], about.unit, about.direction, seed, resamples=resamples
+                    "base",
+                    "tuned",
+                    metric,
+                    reader,
+                    rows[0],
+                    rows[1],
+                    about.unit,
+                    about.direction,
+                    seed,
+                    resamples=resamples,
+                    bounds=about.bounds,
                 )
             )
     return adjust(found)

@@ -17,7 +17,7 @@ from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.records import Estimate
 from soundness.scoring.score import Sampling, score_chains
-from soundness.statistics.paired import by_problem, compare, derive_seed, estimate
+from soundness.statistics.paired import NO_BOUNDS, Bounds, by_problem, compare, estimate
 from soundness.tasks.base import Task
 
 __all__ = [
@@ -39,6 +39,9 @@ ALWAYS = tuple(
     name for name in ("accuracy", "accuracy_answered", "solved", "cut_off", NO_STEPS, "length_tokens") if name in METRICS
 )
 """Metrics that every snapshot logs: they cost nothing beyond the chains, and no other number can be read without them."""
+
+_ALPHA = 0.05
+"""Level at which a difference without an interval counts as one."""
 
 MATERIAL_SHARE = 0.10
 """Smallest loss that counts of a measure without bounds (nats), as a share of the base's value. A tenth: a smaller one may be
@@ -130,12 +133,19 @@ def take_snapshot(
     values: dict[str, dict[str, float | None]] = {}
     for name in dict.fromkeys(score.metric for score in scores):
         values[name] = by_problem(score for score in scores if score.metric == name)[0]
-    estimates = {name: estimate(values[name], seed=derive_seed(sampling.seed, name)) for name in logged if name in values}
+    estimates = {
+        name: estimate(values[name], seed=sampling.seed, bounds=_bounds(name, groups)) for name in logged if name in values
+    }
     for corpus in [corpus for group in groups for corpus in group.corpus if corpus.metric.name in logged]:
         found, _ = estimate_corpus(scores, corpus, chains[0].model, Reader.SELF, seed=sampling.seed)
         estimates[corpus.metric.name] = found
     kept = {name: values[name] for name in logged if name in values}
     return Snapshot(step, kept, estimates, len(problems.problems), time.perf_counter() - begun)
+
+
+def _bounds(name: str, groups: Sequence[MetricGroup]) -> Bounds:
+    """Return the bounds that a metric declares."""
+    return next((metric.bounds for group in groups for metric in group.every_metric if metric.name == name), NO_BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +175,22 @@ def loss_of(metric: str, base: Snapshot, now: Snapshot, *, seed: int) -> Loss | 
     paired = compare(
         {problem: old[problem] for problem in common},
         {problem: new[problem] for problem in common},
-        seed=derive_seed(seed, metric),
+        seed=seed,
+        bounds=NO_BOUNDS if metric not in METRICS else METRICS[metric].bounds,
     )
     change = paired.difference
-    if change.value is None or change.low is None or change.high is None:
+    if change.value is None or paired.p is None:
         return None
     assert paired.base.value is not None and paired.tuned.value is not None
     declared = METRICS.get(metric)
     bounded = declared is not None and None not in declared.bounds
     material = MATERIAL_FRACTION if bounded else MATERIAL_SHARE * abs(paired.base.value)
     down = declared is not None and declared.direction == "down"
-    worse = change.low > 0 if down else change.high < 0
+    worse = change.value > 0 if down else change.value < 0
+    if change.low is not None and change.high is not None:
+        worse = change.low > 0 if down else change.high < 0
+    elif paired.p >= _ALPHA:  # all differ alike, which leaves no spread for an interval: the exchange test tells
+        worse = False
     return Loss(metric, paired.base.value, paired.tuned.value) if worse and abs(change.value) >= material else None
 
 
