@@ -11,7 +11,7 @@ from types import ModuleType
 
 from soundness.errors import SettingError, describe, near
 
-__all__ = ["is_reference", "load_object"]
+__all__ = ["is_file_reference", "is_reference", "load_object"]
 
 
 def is_reference(text: str) -> bool:
@@ -22,6 +22,15 @@ def is_reference(text: str) -> bool:
     """
     place, colon, name = text.rpartition(":")
     return bool(colon) and name.isidentifier() and (place.endswith(".py") or place.replace(".", "_").isidentifier())
+
+
+def is_file_reference(text: str) -> bool:
+    """Return whether `text` names an object in a Python file; where a colon may mean something else, a file alone is believed.
+
+    >>> is_file_reference("my_file.py:MyModel"), is_file_reference("organism:base")
+    (True, False)
+    """
+    return is_reference(text) and text.rpartition(":")[0].endswith(".py")
 
 
 def load_object(reference: str, what: str) -> object:

@@ -7,6 +7,8 @@ FOLDER                a transformers folder, or a PEFT adapter (its base is foun
 FILE.gguf             converted once into the user's cache
 ORG/NAME              the Hugging Face hub
 BASE+ADAPTER          any of the above with a PEFT adapter on it
+server:URL#NAME       a server: vLLM, SGLang, llama.cpp, OpenAI-compatible completions
+my_file.py:MyModel    a model of a user's own, checked against the contract of back ends
 
 What begins with a name in `BACKENDS` goes to the loader named there; all else is a checkpoint that transformers reads.
 """
@@ -22,7 +24,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from soundness.errors import MissingPackage, ModelError, SoundnessError, near
+from soundness.errors import MissingPackage, ModelError, SettingError, SoundnessError, describe, near
+from soundness.extensions import is_file_reference, load_object
 from soundness.models.base import Model
 from soundness.models.embedded import EMBEDDED, PREFIX, organism_folder
 from soundness.models.options import LoadOptions
@@ -46,12 +49,31 @@ def load_model(spec: str, options: LoadOptions | None = None, **changes: Any) ->
     and a model's own code are refused unless allowed. Raises `ModelError` for what cannot be found, loaded or trusted.
     """
     options = _changed(options or LoadOptions(), changes)
+    if is_file_reference(spec):
+        return _own_model(spec)
     prefix = next((prefix for prefix in BACKENDS if spec.startswith(prefix)), None)
     if prefix is None:
         return load_checkpoint(spec, options)
     module, _, function = BACKENDS[prefix].partition(":")
     loader = cast(Loader, getattr(import_module(module), function))
     return loader(spec, options)
+
+
+def _own_model(spec: str) -> Model:
+    """Return a model of a user's own, checked against the contract that every back end keeps."""
+    from soundness.models.contract import check_model
+
+    try:
+        found: Any = load_object(spec, "model")
+        model = found() if callable(found) else found
+    except SettingError as error:
+        raise ModelError(str(error)) from error
+    except SoundnessError:
+        raise
+    except Exception as error:
+        raise ModelError(f"the model {spec} cannot be made without arguments: {describe(error)}") from error
+    check_model(model)
+    return cast(Model, model)
 
 
 def _changed(options: LoadOptions, changes: dict[str, Any]) -> LoadOptions:

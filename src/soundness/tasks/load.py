@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import Any
 
 from soundness.answers.graders import Grader, load_grader
-from soundness.errors import FileError, SettingError, TaskError, near
+from soundness.errors import FileError, SettingError, SoundnessError, TaskError, describe, near
+from soundness.extensions import is_file_reference, load_object
 from soundness.files import read_toml
 from soundness.records import Problem
 from soundness.tasks.base import Task
@@ -129,6 +130,8 @@ def load(
         source = str(source)
     if not isinstance(source, str):
         return _of_rows(open_rows(source, name), selection, columns, prompt, name=name)
+    if is_file_reference(source):
+        return _of_factory(source, selection, columns, prompt, name)
     if source.startswith("hub:"):
         return _of_hub(source, selection, columns, prompt, name)
     world = _world(source)
@@ -157,6 +160,33 @@ def load(
     grader = _grader(table.get("grader"), path.parent, trust_grader)
     task = _of_rows(open_file(path), selection, columns, prompt, name=name, table=table, path=path)
     return task if grader is None else replace(task, grader=grader)
+
+
+def _of_factory(
+    reference: str,
+    selection: Selection,
+    columns: Mapping[str, str] | None,
+    prompt: Prompting | Mapping[str, Any] | None,
+    name: str | None,
+) -> Task:
+    """Return the task, or the rows as a task, that a function in a user's own file returns."""
+    try:
+        factory = load_object(reference, "task")
+    except SettingError as error:
+        raise TaskError(str(error)) from error
+    try:
+        made = factory() if callable(factory) else factory
+    except SoundnessError:
+        raise
+    except Exception as error:
+        raise TaskError(f"the task {reference} raises {describe(error)}") from error
+    if made is None:
+        raise TaskError(f"the task {reference} returns nothing: a Task was wanted, or rows (dictionaries with question and answer)")
+    if not isinstance(made, Task):
+        return _of_rows(open_rows(made, name or reference.rpartition(":")[2]), selection, columns, prompt, name=name)
+    if prompt is not None:
+        made = made.with_prompting(prompt if isinstance(prompt, Prompting) else Prompting(**prompt))
+    return made if selection.limit is None else replace(made, problems=made.problems[: selection.limit])
 
 
 def _grader(reference: str | None, folder: Path, trusted: bool | None) -> Grader | None:
