@@ -206,7 +206,7 @@ def test_cut_chains_are_counted_and_not_scored(tmp_path):
 
 
 def test_nothing_scored_is_an_error_and_the_chains_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["soundness.auditing"], "score_chains", nothing_scored)
+    monkeypatch.setattr(sys.modules["soundness.auditing.rounds"], "score_chains", nothing_scored)
     with pytest.raises(MetricError, match=r"nothing could be scored \(no way\); look at chains\.parquet"):
         run_on(tmp_path, limit=3)
     assert len(open_run(tmp_path / "run").chains()) == 6
@@ -431,7 +431,7 @@ def test_killed_anywhere_and_resumed_it_ends_with_the_same_bytes(tmp_path, tiny)
 
 def test_settings_that_make_no_sense_are_refused_before_any_work(tmp_path):
     for options, words in (
-        ({"template": "mine"}, "template is 'mine'"),
+        ({"template": "mine"}, "one of own, shared, none"),
         ({"samples": 2, "temperature": 0.0}, "temperature 0"),
         ({"batch_size": 0}, "batch_size"),
         ({"splitter": "line"}, "did you mean 'lines'"),

@@ -81,8 +81,9 @@ def test_samples_and_other_options_arrive(run, tmp_path):
     options = ("--samples", "2", "--temperature", "0.7", "--seed", "4", "--metrics", "info_gain", "--template", "shared")
     assert run(*audit(tmp_path, *options))[0] == 0
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
-    wanted = {"samples": 2, "temperature": 0.7, "seed": 4, "template": "shared", "metrics": ["accuracy", "info_gain", "length"]}
+    wanted = {"samples": 2, "temperature": 0.7, "seed": 4, "metrics": ["accuracy", "info_gain", "length"]}
     assert {name: settings[name] for name in wanted} == wanted
+    assert settings["prompting"]["template"] == "shared"
 
 
 @pytest.mark.parametrize(
@@ -127,10 +128,10 @@ def test_bad_task_files_are_named_by_line_and_field(run, tmp_path, rows, words):
     ("more", "words"),
     [
         (("--metrics", "info_gian"), "did you mean 'info_gain'"),
-        (("--template", "mine"), "template is 'mine'"),
+        (("--template", "mine"), "template"),
         (("--reader", "fast"), "unknown reader 'fast'"),
         (("--samples", "2", "--temperature", "0"), "temperature 0"),
-        (("--splitter", "words"), "unknown splitter"),
+        (("--splitter", "words"), "splitter wants one of auto, lines, sentences"),
         (("--column", "question"), "FIELD=COLUMN"),
     ],
 )

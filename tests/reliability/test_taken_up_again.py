@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from soundness import auditing
-from soundness.auditing import audit
+from soundness.auditing import audit, rounds
 from soundness.errors import RunError
 from soundness.metrics.base import Metric, MetricGroup, Reader, Value
 from soundness.runs.folder import Run, open_run
@@ -46,8 +45,8 @@ def test_a_finished_run_is_not_computed_again(tmp_path: Path, monkeypatch: pytes
     def never(*arguments: Any, **options: Any) -> None:
         raise AssertionError("computed again")
 
-    for name in ("sample_chains", "score_chains", "compare_all"):
-        monkeypatch.setattr(auditing, name, never)
+    for name in ("sample_chains", "score_chains"):
+        monkeypatch.setattr(rounds, name, never)
     again = run(tmp_path / "run")
     assert again.finished and again.verdicts == open_run(tmp_path / "run").verdicts
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before

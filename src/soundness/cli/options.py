@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from soundness.errors import SettingError, near
-from soundness.options import build, read_toml
+from soundness.files import read_toml
+from soundness.scoring.options import fill
 
 __all__ = ["takes"]
 
@@ -33,6 +34,8 @@ def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
         for group, cls in groups.items():
             hints = get_type_hints(cls, include_extras=True)
             for field in fields(cls):
+                if field.name in owners:  # a chat template is an option of asking and of loading; asking has it here
+                    continue
                 owners[field.name] = group
                 added.append(_parameter(field.name, hints[field.name], _help(cls, field)))
         config = inspect.Parameter(
@@ -52,9 +55,10 @@ def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
             for name, group in owners.items():
                 value = values.pop(name)
                 if value is not None and value != []:
-                    tables[group][name] = _pairs(name, value) if _is_mapping(groups[group], name) else value
+                    tables[group][name] = value
             where = "options" if file is None else str(file)
-            command(**values, **{group: build(cls, tables[group], where=where) for group, cls in groups.items()})
+            filled = {group: fill(cls, tables[group], where=where, texts=file is None) for group, cls in groups.items()}
+            command(**values, **filled)
 
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         run.__signature__ = inspect.Signature([*parameters, *added, config])  # type: ignore[attr-defined]
@@ -104,20 +108,6 @@ def _is_list(kind: Any) -> bool:
 def _is_table(kind: Any) -> bool:
     origin = get_origin(kind) or kind
     return isinstance(origin, type) and issubclass(origin, typing.cast(type, Mapping))
-
-
-def _is_mapping(cls: type[Any], name: str) -> bool:
-    return _is_table(_plain(get_type_hints(cls, include_extras=True)[name]))
-
-
-def _pairs(name: str, values: list[str]) -> dict[str, str]:
-    found = {}
-    for one in values:
-        key, equals, value = one.partition("=")
-        if not key or not equals:
-            raise SettingError(f"--{name.replace('_', '-')} wants NAME=VALUE and got {one!r}")
-        found[key] = value
-    return found
 
 
 def _help(cls: type[Any], field: Any) -> str:

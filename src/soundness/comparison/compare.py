@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from soundness.metrics.base import CorpusMetric, MetricGroup, Reader, score_rows
+from soundness.errors import MetricError
+from soundness.metrics.base import CorpusMetric, Metric, MetricGroup, Reader, score_rows
 from soundness.records import Comparison, Estimate, Score
-from soundness.statistics.paired import Bounds, by_problem, estimate
+from soundness.statistics.paired import Bounds, by_problem, comparison, estimate
 from soundness.statistics.totals import compare_totals, estimate_total
 
-__all__ = ["compare_corpus", "corpus_rows", "estimate_corpus", "writer_reader"]
+__all__ = ["compare_corpus", "compare_scores", "corpus_rows", "estimate_corpus", "estimate_scores", "writer_reader"]
 
 LACKING = "nothing to compare within this problem"
 
@@ -118,3 +119,70 @@ def _effects(cells: Mapping[str, Mapping[str, float | None]], bounds: Bounds, se
         values = {problem: sum(weight * four[key] for key, weight in weights.items()) for problem, four in full.items()}
         found[term] = asdict(estimate(values, seed=seed, bounds=_bounds_of_sum(bounds, weights.values())))
     return found
+
+
+def compare_scores(
+    scores: Sequence[Score], base: str, tuned: Sequence[str], groups: Sequence[MetricGroup], *, seed: int
+) -> list[Comparison]:
+    """Return one comparison per tuned model, metric and reader, paired by problem.
+
+    Under reader `base` the base's own chains are those it read itself; under `tuned` both sides read the base's chains, the base and
+    the tuned model, so that the difference is one of reading alone. A metric that no chain of either model allowed is still
+    there, with what kept it from being scored. Raises `MetricError` where nothing at all could be scored.
+    """
+    if not any(one.value is not None for one in scores):
+        reasons = sorted({one.reason for one in scores})[:3]
+        raise MetricError(f"nothing could be scored ({'; '.join(reasons) or 'there are no chains'}); look at chains.parquet")
+    grouped: dict[tuple[str, str, Reader, str], list[Score]] = {}
+    for one in scores:
+        name = one.reader_name if one.reader == Reader.TUNED else ""
+        grouped.setdefault((one.writer, one.metric, one.reader, name), []).append(one)
+    found = []
+    for name in tuned:
+        for group in groups:
+            for reader in group.readers:
+                for metric in group.metrics:
+                    places = [(base, metric.name, reader, ""), (name, metric.name, reader, "")]
+                    if reader == Reader.TUNED:
+                        places = [(base, metric.name, Reader.SELF, ""), (base, metric.name, reader, name)]
+                    if places[1] not in grouped:  # nobody was asked to read for it
+                        continue
+                    pair = [grouped.get(place, []) for place in places]
+                    found.append(
+                        comparison(
+                            base,
+                            name,
+                            metric.name,
+                            reader,
+                            pair[0],
+                            pair[1],
+                            metric.unit,
+                            metric.direction,
+                            seed=seed,
+                            bounds=metric.bounds,
+                        )
+                    )
+                found += [compare_corpus(scores, metric, base, name, reader, seed=seed) for metric in group.corpus]
+    return found
+
+
+def estimate_scores(scores: Sequence[Score], groups: Sequence[MetricGroup], *, seed: int) -> list[dict[str, object]]:
+    """Return one row per writer, metric and reader: the estimate over problems and why others are missing."""
+    rows: list[dict[str, object]] = []
+
+    def row(writer: str, metric: Metric, reader: Reader, found: Estimate, reasons: Mapping[str, str]) -> dict[str, object]:
+        missing = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
+        about = {"writer": writer, "metric": metric.name, "reader": reader, "unit": metric.unit}
+        return {**about, **asdict(found), "missing": missing}
+
+    for writer in dict.fromkeys(one.writer for one in scores):
+        for metric in (metric for group in groups for metric in group.metrics):
+            mine = [one for one in scores if one.writer == writer and one.metric == metric.name]
+            for reader in dict.fromkeys(one.reader for one in mine):
+                values, reasons = by_problem(one for one in mine if one.reader == reader)
+                rows.append(row(writer, metric, reader, estimate(values, seed=seed, bounds=metric.bounds), reasons))
+        for group in groups:
+            for corpus in group.corpus:
+                about, why = estimate_corpus(scores, corpus, writer, group.readers[0], seed=seed)
+                rows.append(row(writer, corpus.metric, group.readers[0], about, why))
+    return rows

@@ -17,18 +17,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
-
-from pydantic import ValidationError
 
 from soundness.errors import MissingPackage, ModelError, SettingError, SoundnessError, describe, near
 from soundness.extensions import is_file_reference, load_object
 from soundness.models.base import Model
 from soundness.models.embedded import EMBEDDED, PREFIX, organism_folder
-from soundness.models.options import LoadOptions
+from soundness.models.options import LoadOptions, changed
 
 __all__ = ["BACKENDS", "find_base", "load_checkpoint", "load_model", "resolve_source"]
 
@@ -48,7 +45,7 @@ def load_model(spec: str, options: LoadOptions | None = None, **changes: Any) ->
     `changes` are fields of `LoadOptions` that differ from `options`: `load_model("smollm2", dtype="bfloat16")`. Pickled weights
     and a model's own code are refused unless allowed. Raises `ModelError` for what cannot be found, loaded or trusted.
     """
-    options = _changed(options or LoadOptions(), changes)
+    options = changed(options or LoadOptions(), changes)
     if is_file_reference(spec):
         return _own_model(spec)
     prefix = next((prefix for prefix in BACKENDS if spec.startswith(prefix)), None)
@@ -74,18 +71,6 @@ def _own_model(spec: str) -> Model:
         raise ModelError(f"the model {spec} cannot be made without arguments: {describe(error)}") from error
     check_model(model)
     return cast(Model, model)
-
-
-def _changed(options: LoadOptions, changes: dict[str, Any]) -> LoadOptions:
-    known = [one.name for one in fields(LoadOptions)]
-    for name in changes:
-        if name not in known:
-            raise ModelError(f"there is no load option {name!r}{near(name, known)}; there are {', '.join(known)}")
-    try:
-        return replace(options, **changes)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ModelError(f"load option {first['loc'][0]}: {first['msg']}, and it is {first['input']!r}") from None
 
 
 def load_checkpoint(spec: str, options: LoadOptions) -> Model:

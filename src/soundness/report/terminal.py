@@ -26,7 +26,6 @@ from soundness.metrics import METRICS
 from soundness.progress import Progress as Told
 from soundness.records import Comparison, Estimate, Verdict, Word
 from soundness.runs.folder import Run
-from soundness.studies.cost import Cost
 from soundness.terminal import visible
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
@@ -205,28 +204,6 @@ def _estimates(writer: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         cells = (row["metric"], spread(estimate), row["unit"], str(estimate.n), str(estimate.n_missing or ""), why)
         table.add_row(*map(_line, cells))
     return table
-
-
-def print_cost(cost: Cost, console: Console) -> None:
-    """Print what an audit would write and read, and how long that would take here."""
-    table = Table(title="what this audit costs here", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("part", "tokens", "tokens/s", "time"):
-        table.add_column(name, justify="left" if name == "part" else "right")
-    for part in cost.parts:
-        table.add_row(part.name, f"{part.tokens:,.0f}", f"{part.tokens_per_second:,.0f}", duration(part.seconds))
-    table.add_row("in all", "", "", duration(cost.seconds), style="bold")
-    console.print(table)
-    if cost.groups:
-        share = Table(title="what each group of metrics reads by itself", title_justify="left", box=SIMPLE_HEAD)
-        for name in ("group", "tokens"):
-            share.add_column(name, justify="left" if name == "group" else "right")
-        for group, tokens in sorted(cost.groups.items(), key=lambda item: -item[1]):
-            share.add_row(group, f"{tokens:,.0f}")
-        console.print(share)
-        console.print("tokens that groups share, prompts and chains above all, are read once", style="dim")
-    console.print(
-        f"from a warm-up on {cost.num_warm_up} problems; longer chains cost more, an early end of a chain less", style="dim"
-    )
 
 
 def duration(seconds: float) -> str:

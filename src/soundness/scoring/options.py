@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field
 
-from soundness.options import AtLeastOne, NonNegative, options
+from soundness.errors import ModelError, SettingError
+from soundness.models.options import LoadOptions, changed
+from soundness.options import AtLeastOne, NonNegative, build, options
+from soundness.tasks.prompts import Prompting, parse_prompting
 
-__all__ = ["Measuring", "SamplingOptions"]
+__all__ = ["Measuring", "SamplingOptions", "fill"]
+
+T = TypeVar("T")
 
 
 @options
@@ -30,7 +36,7 @@ class SamplingOptions:
     splitter: Literal["auto", "lines", "sentences"] = "auto"
     """How chains are cut into steps: auto, lines or sentences."""
     chain: Literal["auto", "thinking", "visible", "both"] = "auto"
-    """What is measured of a model that thinks in a span of its own: thinking, visible or both; auto: the thinking where it has content."""
+    """What is measured of a model that thinks in a span of its own: thinking, visible or both; auto takes a thinking with content."""
 
 
 @options
@@ -53,3 +59,18 @@ class Measuring:
     """Model that rewords steps where no rule does, and writes mistakes."""
     noise_floor: bool = True
     """Compare the base with itself as well: what a difference must exceed."""
+
+
+def fill(cls: type[T], values: Mapping[str, Any], *, where: str, texts: bool = False) -> T:
+    """Return a group of options filled with `values`; with `texts` they come from a command line, where all is text.
+
+    Raises SettingError, led by `where`, for an unknown name and for a value that its field cannot hold.
+    """
+    if cls is Prompting:
+        return cast(T, parse_prompting(values, escapes=texts, place=where))
+    if cls is LoadOptions:
+        try:
+            return cast(T, changed(LoadOptions(), dict(values)))
+        except ModelError as error:
+            raise SettingError(f"{where}: {error}") from None
+    return build(cls, values, where=where)

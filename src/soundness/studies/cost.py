@@ -6,19 +6,27 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from soundness.auditing import audit
+from soundness.auditing.setup import sort_options
 from soundness.metrics.base import MetricGroup
 from soundness.metrics.case import Case
 from soundness.models.cached import CachedModel
 from soundness.models.load import load_model
 from soundness.progress import Progress
 from soundness.records import Probe
+from soundness.report.terminal import duration
 from soundness.scoring.score import group_tokens
 from soundness.tasks.base import Task
 
-__all__ = ["Cost", "Part", "estimate_cost"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Cost", "Part", "estimate_cost", "print_cost"]
 
 _WARM_UP = 4  # problems; a batch of them, as long as it takes to see how long chains become
 
@@ -59,16 +67,21 @@ class Cost:
 
 
 def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: Progress | None = None, **options: Any) -> Cost:
-    """Return what `soundness.auditing` with the same arguments would write and read, and the time this machine needs for it.
+    """Return what an audit with the same arguments would write and read, and the time this machine needs for it.
 
     A few problems are audited for real in a folder that is then removed, and scaled up.
     """
     few = replace(task, problems=task.problems[:_WARM_UP])
-    loading = {
-        name: options[name] for name in ("dtype", "device", "reader", "trust_remote_code", "allow_pickle") if name in options
-    }
+    groups = sort_options(
+        {name: value for name, value in options.items() if name not in ("sampling", "measuring", "loading", "vary")},
+        sampling=options.get("sampling"),
+        measuring=options.get("measuring"),
+        loading=options.get("loading"),
+    )
+    # The noise floor at temperature 0 is a fixed number of problems, which must not be scaled up with the others.
+    measuring = replace(groups.measuring, noise_floor=groups.measuring.noise_floor and bool(groups.sampling.temperature))
     models = [
-        CachedModel(load_model(spec, **loading), batch_size=options.get("batch_size", 8), count_tokens_read=True)
+        CachedModel(load_model(spec, groups.loading), batch_size=groups.sampling.batch_size, count_tokens_read=True)
         for spec in (base, *tuned)
     ]
     for model in models:  # the first pass of a process pays for memory and kernels
@@ -87,7 +100,10 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
             out=Path(folder) / "warm-up",
             on_progress=on_progress,
             on_scored=count,
-            **options,
+            sampling=groups.sampling,
+            measuring=measuring,
+            loading=groups.loading,
+            vary=options.get("vary"),
         )
     scale = len(task.problems) / len(few.problems)
     parts = []
@@ -98,3 +114,25 @@ def estimate_cost(base: str, tuned: Sequence[str], task: Task, *, on_progress: P
         if work.tokens_read:
             parts.append(Part(f"{model.name} reads", work.tokens_read * scale, work.tokens_read / work.seconds_reading))
     return Cost(tuple(parts), len(few.problems), {name: tokens * scale for name, tokens in read.items()})
+
+
+def print_cost(cost: Cost, console: Console) -> None:
+    """Print what an audit would write and read, and how long that would take here."""
+    table = Table(title="what this audit costs here", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("part", "tokens", "tokens/s", "time"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    for part in cost.parts:
+        table.add_row(part.name, f"{part.tokens:,.0f}", f"{part.tokens_per_second:,.0f}", duration(part.seconds))
+    table.add_row("in all", "", "", duration(cost.seconds), style="bold")
+    console.print(table)
+    if cost.groups:
+        share = Table(title="what each group of metrics reads by itself", title_justify="left", box=SIMPLE_HEAD)
+        for name in ("group", "tokens"):
+            share.add_column(name, justify="left" if name == "group" else "right")
+        for group, tokens in sorted(cost.groups.items(), key=lambda item: -item[1]):
+            share.add_row(group, f"{tokens:,.0f}")
+        console.print(share)
+        console.print("tokens that groups share, prompts and chains above all, are read once", style="dim")
+    console.print(
+        f"from a warm-up on {cost.num_warm_up} problems; longer chains cost more, an early end of a chain less", style="dim"
+    )

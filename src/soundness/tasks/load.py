@@ -181,7 +181,9 @@ def _of_factory(
     except Exception as error:
         raise TaskError(f"the task {reference} raises {describe(error)}") from error
     if made is None:
-        raise TaskError(f"the task {reference} returns nothing: a Task was wanted, or rows (dictionaries with question and answer)")
+        raise TaskError(
+            f"the task {reference} returns nothing: a Task was wanted, or rows (dictionaries with question and answer)"
+        )
     if not isinstance(made, Task):
         return _of_rows(open_rows(made, name or reference.rpartition(":")[2]), selection, columns, prompt, name=name)
     if prompt is not None:

@@ -101,7 +101,7 @@ FORMATS: dict[AnswerFormatName, AnswerFormat] = {
 }
 """Name -> what the name means; `custom` takes all of it from the options `instruction`, `cue` and `terminator`."""
 
-_FROZEN = ConfigDict(extra="forbid", validate_default=False)
+_FROZEN = ConfigDict(extra="forbid", validate_default=False, use_attribute_docstrings=True)
 
 
 @checked_dataclass(frozen=True, config=_FROZEN)
@@ -132,10 +132,6 @@ class Prompting:
     """Variables that the chat template reads, such as enable_thinking or reasoning_effort."""
     stop: tuple[str | int, ...] = ()
     """Where a generation ends besides the model's own end: texts (left out of what is kept) and token ids."""
-    tokenizer: str | None = None
-    """Folder or hub name of another tokenizer than the model's own."""
-    revision: str | None = None
-    """Branch, tag or commit of models that come from the hub."""
     date: str = "2025-01-01"
     """What a chat template that names the day takes for today, so that a run resumed tomorrow asks the same."""
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from soundness.answers.graders import load_grader
 from soundness.chains.imported import ImportedTrace, load_traces, trace_task
-from soundness.errors import MetricError, SettingError, near
+from soundness.errors import MetricError, ModelError, SettingError, near
 from soundness.metrics import GROUPS, SHARED_CHAINS
 from soundness.metrics.base import MetricGroup, Need
 from soundness.metrics.choosing import choose
 from soundness.models.base import Model
 from soundness.models.load import load_model
 from soundness.models.options import LoadOptions
-from soundness.options import build
 from soundness.records import Reader
 from soundness.runs.folder import Run
-from soundness.scoring.options import Measuring, SamplingOptions
+from soundness.scoring.options import Measuring, SamplingOptions, fill
 from soundness.scoring.score import Sampling
 from soundness.tasks.base import Task, load_task
 from soundness.tasks.panel import PanelTask, load_panel
@@ -116,11 +115,12 @@ def sort_options(
     """
     prompting = options.get("prompting")
     bases: dict[str, Any] = {
-        "sampling": sampling or SamplingOptions(),
-        "measuring": measuring or Measuring(),
         "loading": loading or LoadOptions(),
         "prompting": prompting or Prompting(),
+        "measuring": measuring or Measuring(),
+        "sampling": sampling or SamplingOptions(),
     }
+    # What two groups have, as the chat template, belongs to the later one: to asking rather than to loading.
     owner = {field.name: name for name, group in bases.items() for field in fields(group)}
     changed: dict[str, dict[str, Any]] = {name: {} for name in bases}
     for name, value in options.items():
@@ -131,7 +131,7 @@ def sort_options(
         if value is not None:
             changed[owner[name]][name] = tuple(value) if isinstance(value, list) else value
     filled = {
-        name: build(type(group), {**{f.name: getattr(group, f.name) for f in fields(group)}, **changed[name]}, where="options")
+        name: fill(type(group), {**{f.name: getattr(group, f.name) for f in fields(group)}, **changed[name]}, where="options")
         if changed[name]
         else group
         for name, group in bases.items()
@@ -151,8 +151,12 @@ def prepare_audit(
 ) -> Setup:
     """Return what an audit works on. What can be wrong is found here, before anything long begins."""
     chosen, measuring, loading = groups.sampling, groups.measuring, groups.loading
-    others = load_panel(measuring.panel, seed=chosen.seed) if isinstance(measuring.panel, (str, Path)) else tuple(measuring.panel or ())
-    metric_groups = choose(measuring.metrics or None, measuring.profile, samples=chosen.samples, other_tasks=bool(others))
+    others = (
+        load_panel(measuring.panel, seed=chosen.seed)
+        if isinstance(measuring.panel, (str, Path))
+        else tuple(measuring.panel or ())
+    )
+    metric_groups = choose(_metrics(measuring), measuring.profile, samples=chosen.samples, other_tasks=bool(others))
     for group in metric_groups:
         if Need.OTHER_TASKS in group.needs and not others:
             raise SettingError(f"the metric {group.name} needs other tasks: give them with --panel PANEL.toml")
@@ -165,7 +169,9 @@ def prepare_audit(
     models = tuple(_loaded(spec, loading) for spec in specs)
     judge, proposer = (None if one is None else _loaded(one, loading) for one in (measuring.judge, measuring.proposer))
     names = names_apart(models, tasks if vary else None)
-    share = not measuring.metrics and measuring.profile in SHARED_CHAINS and any(Reader.TUNED in g.readers for g in metric_groups)
+    share = (
+        not measuring.metrics and measuring.profile in SHARED_CHAINS and any(Reader.TUNED in g.readers for g in metric_groups)
+    )
     share = share or (bool(measuring.metrics) and any(Reader.TUNED in g.readers for g in metric_groups))
     sampling = _sampling(chosen)
     settings = {
@@ -210,7 +216,7 @@ def prepare_score(
 ) -> tuple[Setup, list[ImportedTrace]]:
     """Return what a scoring works on, and the traces."""
     chosen = replace(groups.sampling, samples=1, temperature=0.0)
-    metric_groups = choose(groups.measuring.metrics or None, groups.measuring.profile, samples=1)
+    metric_groups = choose(_metrics(groups.measuring), groups.measuring.profile, samples=1)
     imported = load_traces(traces, limit)
     task = trace_task(imported, Path(traces).stem)
     model = _loaded(scorer, groups.loading)
@@ -260,11 +266,24 @@ def names_apart(models: Sequence[Model], tasks: Sequence[Task] | None = None) ->
 def _loaded(spec: Any, loading: LoadOptions) -> Model:
     if isinstance(spec, (str, Path)):
         return load_model(str(spec), loading)
-    if isinstance(spec, Model):
-        return spec
-    from soundness.models.in_memory import wrap
+    if hasattr(spec, "read") and hasattr(spec, "render"):  # what sets a model of ours apart from a module of transformers
+        return cast(Model, spec)
+    if isinstance(spec, tuple) and len(spec) == 2:
+        from soundness.models.transformers import hold
 
-    return wrap(spec)
+        return hold(*spec)
+    raise ModelError(
+        f"a model is a specification such as smollm2 or a folder, a model of ours, or a transformers module with its tokenizer as "
+        f"(module, tokenizer), and this is a {type(spec).__name__}"
+    )
+
+
+def _metrics(measuring: Measuring) -> list[Any] | None:
+    """Return what is named, or None where a profile chooses; a text may name several, with commas between."""
+    named: list[Any] = []
+    for entry in measuring.metrics:
+        named += [name.strip() for name in entry.split(",") if name.strip()] if isinstance(entry, str) else [entry]
+    return named or None
 
 
 def _asked_task(task: Any, groups: OptionGroups, limit: int | None) -> Task:
@@ -291,8 +310,8 @@ def _varied(task: Task, vary: str | None, num: int) -> tuple[Task, ...]:
     both = [value.strip() for value in values.split(",")]
     if not equals or not name.strip() or len(both) != num or len(set(both)) != len(both):
         raise SettingError(
-            f"--vary wants a variable of the chat template with one value for each of the {num} models, as enable_thinking=true,false, "
-            f"and got {vary!r}"
+            f"--vary wants a variable of the chat template with one value for each of the {num} models, such as "
+            f"enable_thinking=true,false, and got {vary!r}"
         )
     words = {"true": True, "false": False, "none": None}
     return tuple(
@@ -312,7 +331,7 @@ def _sampling(chosen: SamplingOptions) -> Sampling:
         raise SettingError(
             f"{chosen.samples} samples at temperature 0 would all be the same: leave the temperature out, or raise it above 0"
         )
-    return Sampling(chosen.seed, temperature, chosen.top_p, chosen.max_tokens, chosen.splitter)
+    return Sampling(chosen.seed, temperature, chosen.top_p, chosen.max_tokens, chosen.splitter, chosen.chain)
 
 
 def _about_sampling(sampling: Sampling) -> dict[str, Any]:
@@ -324,5 +343,5 @@ def _about_task(task: Task) -> dict[str, Any]:
         "task": task.name,
         "task_fingerprint": task.fingerprint,
         "num_problems": len(task.problems),
-        "prompting": task.prompting.as_dict(),
+        "prompting": task.prompting.given,
     }

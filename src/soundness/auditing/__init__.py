@@ -41,12 +41,12 @@ def audit(
     """Return the run that compares each of `tuned` with `base` on `task`; everything is kept in the folder `out`.
 
     Models are specifications, models of ours, or transformers modules with their tokenizer as `(module, tokenizer)`; a task is a
-    specification, a file, rows, or a `Task`. Options are fields of `SamplingOptions`, `Measuring`, `Prompting` and `LoadOptions`, given
-    by name (`max_tokens=1024, profile="quick", dtype="bfloat16"`) or as these objects. `vary` names a variable of the chat template and
-    its two values, as `enable_thinking=true,false`: base and tuned, which may be the same model, are then asked with one each.
+    specification, a file, rows, or a `Task`. Options are fields of `SamplingOptions`, `Measuring`, `Prompting` and `LoadOptions`,
+    given by name (`max_tokens=1024, profile="quick", dtype="bfloat16"`) or as these objects. `vary` names a variable of the chat
+    template and its values, as `enable_thinking=true,false`: base and tuned, which may be one model, are asked with one each.
 
-    A folder that holds a run with the same settings is resumed: what is stored is not computed again, and samples, problems, metrics and
-    tuned models may grow. Raises a `SoundnessError` for whatever the user can mend.
+    A folder that holds a run with the same settings is resumed: what is stored is not computed again, and samples, problems,
+    metrics and tuned models may grow. Raises a `SoundnessError` for whatever the user can mend.
     """
     groups = sort_options(options, sampling=sampling, measuring=measuring, loading=loading)
     setup = prepare_audit(base, tuned, task, groups, limit=limit, vary=vary)
@@ -90,5 +90,3 @@ def score(
         rounds.read_imported(imported)
         estimate_writers(rounds)
     return run
-
-
