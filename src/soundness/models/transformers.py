@@ -555,7 +555,7 @@ def hold(module: Any, tokenizer: Any, *, name: str | None = None) -> Transformer
 
     The weights are looked at when they are asked and fingerprinted, so they must not change while the model is used.
     """
-    if not hasattr(module, "get_input_embeddings") or not hasattr(tokenizer, "encode"):
+    if not hasattr(module, "get_input_embeddings") or not hasattr(tokenizer, "get_vocab"):
         raise ModelError(
             f"a model in memory is given as (module, tokenizer), and this is ({type(module).__name__}, {type(tokenizer).__name__})"
         )
