@@ -175,9 +175,9 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
     except RecursionError:
-        raise FileError(f"{path} is nested too deeply: at most {MOST_DEPTH} levels can be used") from None
+        raise FileError(f"{path} is not TOML: nested too deeply, at most {MOST_DEPTH} levels") from None
     except ValueError as error:  # TOMLDecodeError, and Python's own for a number of too many digits
-        raise FileError(f"{path} is no TOML that can be used: {_short(str(error), 200)}") from None
+        raise FileError(f"{path} is not TOML: {_short(str(error).splitlines()[0], 200)}") from None
     try:
         check_value(table)
     except JsonFault as fault:

@@ -26,7 +26,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, dataclass_tran
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from soundness.errors import SettingError, near
+from soundness.errors import FileError, SettingError, near
+from soundness.files import read_toml as read_toml_file
 
 __all__ = [
     "AtLeastOne",
@@ -184,15 +185,10 @@ def build(cls: type[T], values: Any, *, where: str) -> T:
 
 def read_toml(path: Path | str, *, error: Callable[[str], Exception] = SettingError) -> dict[str, Any]:
     """Return what a TOML file holds; `error` makes the exception for a file that cannot be read or is no TOML."""
-    path = Path(path).expanduser()
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as reason:
-        raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
-    except UnicodeDecodeError as reason:
-        raise error(f"{path} is not TOML: it is not written in UTF-8; save it as UTF-8") from reason
-    except (tomllib.TOMLDecodeError, RecursionError) as reason:  # deep nesting ends in the latter
-        raise error(f"{path} is not TOML: {str(reason).splitlines()[0]}") from reason
+        return read_toml_file(Path(path).expanduser())
+    except FileError as reason:
+        raise error(str(reason)) from reason
 
 
 def parse_pairs(pairs: Iterable[str]) -> dict[str, Any]:
@@ -209,7 +205,7 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, Any]:
             raise SettingError(f"an option is NAME=VALUE, such as scheme=format, and this is {pair!r}")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no TOML, a number of too many digits, too deep
             value = text
         table = found
         for one in tables:

@@ -66,7 +66,7 @@ def test_another_file_is_refused_with_its_line(tmp_path):
     with pytest.raises(TaskError, match=r"line 1 has no doc_id, doc, target, resps"):
         import_lm_eval([path])
     path.write_text("not json\n")
-    with pytest.raises(TaskError, match="line 1 is no JSON"):
+    with pytest.raises(TaskError, match="line 1: malformed JSON"):
         import_lm_eval([path])
     with pytest.raises(TaskError, match="cannot be read"):
         import_lm_eval([tmp_path / "absent.jsonl"])

@@ -28,7 +28,7 @@ def test_worlds_and_files_beside_the_panel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[task]\n", "is no TOML"),
+        ("[[task]\n", "is not TOML"),
         ("", "has no \\[\\[task\\]\\]"),
         ('[[tasks]]\nname = "a"\n', "unknown table 'tasks' \\(did you mean 'task'"),
         ('[[task]]\nname = "a"\nworld = "chain-sum"\nlimt = 3\n', "unknown key 'limt' \\(did you mean 'limit'"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import MissingPackage, TaskError
+from soundness.files import make_folder
 from soundness.interchange.traces import Imported, unique
 from soundness.metrics import METRICS
 from soundness.records import LETTERS, Chain, Outcome, Problem, Reader, Score
@@ -111,8 +112,7 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
         from inspect_ai.scorer import Score as InspectScore
     except ImportError as error:
         raise MissingPackage("inspect-ai", "writing an Inspect log", _INSTALL) from error
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out)
     problems = {problem.id: problem for problem in run.problems()}
     scores: dict[str, list[Score]] = defaultdict(list)
     for score in run.scores():
@@ -169,7 +169,7 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
             results=_results(written, scores[model]),
             samples=samples,
         )
-        safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in model)
+        safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in model)[:100]
         path = folder / f"{place}_{safe}.eval"
         write_eval_log(log, str(path))
         paths.append(path)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from soundness.errors import TaskError
+from soundness.errors import FileError, TaskError
+from soundness.files import read_json, read_json_lines
 from soundness.interchange.traces import Imported, unique
 
 __all__ = ["import_lm_eval"]
@@ -66,28 +67,18 @@ def _results(path: Path) -> Mapping[str, Any]:
     if beside is None or not beside.is_file():
         return {}
     try:
-        results = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TaskError(
-            f"{beside} is no JSON ({error}); restore it, or move it away and name the writer with --model"
-        ) from error
+        results = read_json(beside)
+    except FileError as error:
+        raise TaskError(f"{error}, or move it away and name the writer with --model") from error
     return results if isinstance(results, dict) else {}
 
 
 def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path} cannot be read ({error}); name files that lm-eval wrote with --log_samples") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise TaskError(
-                f"{path} line {number} is no JSON ({error}); name files that lm-eval wrote with --log_samples"
-            ) from error
+        rows = list(read_json_lines(path))
+    except FileError as error:
+        raise TaskError(f"{error}; name files that lm-eval wrote with --log_samples") from error
+    for number, row in rows:
         missing = [name for name in ("doc_id", "doc", "target", "resps") if not isinstance(row, dict) or name not in row]
         if missing:
             raise TaskError(

@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from soundness.files import write_text
+from soundness.files import read_json, write_text
 from soundness.progress import Progress
 from soundness.statistics.seeds import mean_known, seed_interval
 
@@ -196,5 +196,5 @@ def make_once(path: Path, make: Callable[[], Mapping[str, Any]]) -> dict[str, An
     """
     if not path.is_file():
         write_text(path, json.dumps(make(), allow_nan=False))
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(path)
     return found

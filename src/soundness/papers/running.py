@@ -17,8 +17,8 @@ from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
-from soundness.errors import MissingPackage, RunError, SettingError, SoundnessError
-from soundness.files import write_text
+from soundness.errors import FileError, MissingPackage, RunError, SettingError, SoundnessError
+from soundness.files import read_json, write_text
 from soundness.papers.base import Told
 from soundness.papers.catalogue import REPRODUCTIONS, Reproduction, Result, load_reproduction, load_scale, reads_data
 from soundness.papers.page import write_all
@@ -179,8 +179,8 @@ def _kept(folder: Path, seed: int, digest: str) -> Mapping[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        kept = read_json(path)
+    except FileError as error:
         raise RunError(f"{path} is damaged ({error}); remove it and run the same command again") from error
     return kept if kept.get("settings") == digest else None
 

@@ -8,13 +8,13 @@ limit = 100                # the first problems; optional
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundness.errors import TaskError, near
+from soundness.errors import FileError, TaskError, near
+from soundness.files import read_toml
 from soundness.tasks.base import Task, load_task
 
 __all__ = ["KEYS", "PanelTask", "load_panel"]
@@ -46,9 +46,9 @@ def load_panel(path: str | Path, *, seed: int = 0) -> tuple[PanelTask, ...]:
     if not path.is_file():
         raise TaskError(f"there is no panel {path}: a panel is a TOML file, {_EXAMPLE}")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TaskError(f"the panel {path} is no TOML ({error}); {_EXAMPLE}") from error
+        document = read_toml(path)
+    except FileError as error:
+        raise TaskError(f"the panel cannot be used: {error}; {_EXAMPLE}") from error
     unknown = next((key for key in document if key != "task"), None)
     if unknown is not None:
         raise TaskError(

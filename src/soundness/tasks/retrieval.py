@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from soundness.errors import MissingPackage, TaskError
+from soundness.errors import FileError, MissingPackage, TaskError
+from soundness.files import JsonFault, parse_json, read_text
 
 __all__ = ["SUFFIXES", "Documents"]
 
@@ -82,9 +82,9 @@ def _spaced(text: str) -> str:
 
 def _passages(path: Path) -> Iterator[str]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path} cannot be read as UTF-8 text ({error}); mend it or take it out of the folder") from error
+        text = read_text(path)
+    except FileError as error:
+        raise TaskError(f"{error}; mend it or take it out of the folder") from error
     if path.suffix == ".jsonl":
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
@@ -96,8 +96,8 @@ def _passages(path: Path) -> Iterator[str]:
 
 def _field(path: Path, number: int, line: str) -> str:
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = parse_json(line)
+    except JsonFault as error:
         raise TaskError(f"{path} line {number} is no JSON ({error}); each line is an object with a field text") from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise TaskError(f"{path} line {number} has no text; each line is an object with a field text")

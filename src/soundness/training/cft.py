@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soundness.errors import SettingError, TaskError
+from soundness.files import read_json_lines
 from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, options
 from soundness.records import Problem
@@ -154,11 +155,8 @@ def _from_file(path: Path, task: Task) -> list[Critique]:
     if not path.is_file():
         raise TaskError(f"there is no file of critiques {path}")
     made = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, row in read_json_lines(path):
         try:
-            row = json.loads(line)
             name, solution, text = str(row["id"]), str(row["solution"]), str(row["critique"])
         except (ValueError, KeyError, TypeError) as error:
             raise TaskError(f"{path} line {number}: an object with id, solution and critique was wanted ({error})") from error

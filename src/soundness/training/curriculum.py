@@ -8,7 +8,6 @@ type and not reached by the path. A path whose relation has several tails is lef
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from soundness.errors import SettingError, TaskError
+from soundness.files import parse_json, read_text
 from soundness.options import AtLeastOne, build, options
 from soundness.records import LETTERS, Problem
 from soundness.tasks.base import Task
@@ -156,14 +156,14 @@ def read_triples(path: Path) -> tuple[Triple, ...]:
     if not path.is_file():
         raise TaskError(f"there is no graph {path}: give a file of triples, head, relation and tail in each line")
     found: list[Triple] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         if line.lstrip().startswith("{"):
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 parts = [row["head"], row["relation"], row["tail"]]
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise TaskError(f"{path} line {number}: head, relation and tail were wanted ({error})") from error
         else:
             parts = line.split("\t")

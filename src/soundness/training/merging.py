@@ -6,13 +6,12 @@ What is trained then stands on whole weights, so that "the adapter off" is the m
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError, RunError
-from soundness.files import write_json, write_text
+from soundness.files import read_json, write_json, write_text
 from soundness.training.start import loading
 
 __all__ = ["BASE", "NOTE", "adapter_digest", "merge_adapter", "settle_base"]
@@ -137,7 +136,7 @@ def settle_base(folder: Path, out: Path) -> bool:
     staged, final = str((folder / BASE).resolve()), str(out.resolve() / BASE)
     stays = False
     for config in sorted(folder.rglob("adapter_config.json")):
-        said = json.loads(config.read_text(encoding="utf-8"))
+        said = read_json(config)
         if said.get("base_model_name_or_path") != staged or config.relative_to(folder).parts[0].startswith("checkpoint-"):
             continue
         stays = True

@@ -19,8 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from soundness.errors import RunError
-from soundness.files import write_json, write_text
+from soundness.errors import FileError, RunError
+from soundness.files import read_json, write_json, write_text
 from soundness.tasks.base import Task
 from soundness.training.settings import Settings
 
@@ -56,9 +56,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not (folder / RECORD).is_file():
         raise RunError(f"{folder} holds no training result ({RECORD} is missing): train into it first, or name another folder")
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
+        record = read_json(folder / RECORD)
+    except FileError as error:
         raise RunError(f"{folder / RECORD} is damaged ({error}): train into another folder, or remove this one") from error
+    if not isinstance(record, dict):
+        raise RunError(f"{folder / RECORD} is damaged (no JSON object): train into another folder, or remove this one")
     return record
 
 
