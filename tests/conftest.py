@@ -18,6 +18,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption("--write-families", action="store_true", help="write docs/families.md anew (with -m slow)")
+
+
 PACKABLE = ("llama", "qwen2", "gemma3", "gemma2", "mistral")
 """Kinds of tiny models whose attention goes through the interface; the windows of the last three are shorter than the probes."""
 

@@ -15,7 +15,16 @@ import soundness
 ROOT = Path(soundness.__file__).parent
 REPOSITORY = Path(__file__).parents[1]
 
-TORCH = {"models/transformers.py", "models/packed.py", "models/unpacked.py", "models/gguf.py"}
+TORCH = {
+    "models/gguf.py",
+    "models/modules.py",
+    "models/packed.py",
+    "models/readers.py",
+    "models/rotary.py",
+    "models/sampling.py",
+    "models/transformers.py",
+    "models/unpacked.py",
+}
 """Files of the core that may import torch as they are loaded. What trains may as well."""
 
 TRAINS = ("training/", "organisms/", "elicitation/", "papers/")

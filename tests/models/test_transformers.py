@@ -253,7 +253,7 @@ def test_adapters_swap_on_one_base_and_leave_it_as_it_was(tiny, make_adapter):
     written = base.generate([(0, 9, 9)], max_tokens=10)
     first = load_model(f"{folder}+{one}", dtype="float32", device="cpu")
     second = load_model(str(two), dtype="float32", device="cpu")  # its base is found by itself
-    assert first._shared is base._shared is second._shared, "the base is loaded once"
+    assert first.shared is base.shared is second.shared, "the base is loaded once"
     tuned = [nats(first, PROBES), nats(second, PROBES)]
     assert np.abs(tuned[0] - before).max() > 0.1
     assert np.abs(tuned[0] - tuned[1]).max() > 0.1
@@ -265,7 +265,7 @@ def test_adapters_swap_on_one_base_and_leave_it_as_it_was(tiny, make_adapter):
     fresh = load_model(str(tiny.folder("llama", name="adapted-again")), dtype="float32", device="cpu")
     assert base.fingerprint == fingerprint == fresh.fingerprint
     assert len({base.fingerprint, first.fingerprint, second.fingerprint}) == 3
-    assert (first._works, first.notes, base._works) == ("packed", [], "packed")
+    assert (first.choice.reader, first.notes, base.choice.reader) == ("packed", [], "packed")
 
 
 def test_a_model_with_an_adapter_reads_the_same_in_three_ways_and_as_if_merged(tiny, make_adapter):
@@ -328,7 +328,7 @@ def test_a_prompt_tuning_adapter_falls_back_and_says_so(tiny, make_adapter):
     model = load_model(f"{folder}+{make_adapter(folder, 'prompt', prompt=True)}", dtype="float32", device="cpu")
     found = nats(model, PROBES)
     assert "virtual tokens in front" in model.notes[0]
-    assert model._works != "packed"
+    assert model.choice.reader != "packed"
     for probe, value in zip(PROBES, found, strict=True):
         with torch.inference_mode():
             logits = model.module(input_ids=torch.tensor([[*probe.prefix, *probe.continuation]])).logits[0].double()

@@ -149,7 +149,7 @@ def test_a_forced_reader_that_cannot_be_is_an_error_with_the_way_out(tiny, reade
 def test_the_packed_reader_is_picked_without_a_word_where_it_works(tiny):
     model = load_model(str(tiny.folder("gemma3")), dtype="float32", device="cpu")
     model.read([Probe((4, 5), (6,))])
-    assert (model._works, model.notes) == ("packed", [])
+    assert (model.choice.reader, model.notes) == ("packed", [])
 
 
 def test_a_reader_that_disagrees_with_the_plain_one_is_not_picked(tiny, monkeypatch):
@@ -163,5 +163,59 @@ def test_a_reader_that_disagrees_with_the_plain_one_is_not_picked(tiny, monkeypa
     monkeypatch.setattr(transformers, "read_packed", shifted)
     model = load_model(str(tiny.folder("llama")), dtype="float32", device="cpu")
     model.read([Probe((4, 5), (6,))])
-    assert model._works == "cached"
-    assert "packed: differs from the plain reading by 0.500 nats" in model.notes[0]
+    assert model.choice.reader == "cached"
+    assert "packed: up to 0.5 nats off a bare pass" in model.notes[0]
+
+
+@pytest.mark.parametrize("most", [10**9, 2 * 259, 1])
+def test_plain_reading_asks_for_logits_where_they_are_scored(tiny, monkeypatch, most):
+    model = tiny.load("llama")
+    module = model.module
+    rng = np.random.default_rng(0)
+    probes = [Probe(tuple(rng.integers(3, 259, n).tolist()), (4, 5, 6)) for n in (60, 61, 80)]
+    wanted = read(model, probes, "packed")
+    monkeypatch.setattr("soundness.models.unpacked._LOGITS", most)
+    asked = []
+    inner = module.forward
+
+    def forward(*arguments, logits_to_keep=0, **options):
+        asked.append((options["input_ids"].shape[0], len(logits_to_keep)))
+        return inner(*arguments, logits_to_keep=logits_to_keep, **options)
+
+    monkeypatch.setattr(module, "forward", forward)
+    agree(read(model, probes, "plain"), wanted)
+    if most == 10**9:
+        assert asked == [(3, 7)], "one batch, the places 59 to 62 and 79 to 81 of 82"
+    else:
+        assert all(rows * places <= max(1, most // 259) for rows, places in asked)
+
+
+def test_plain_reading_of_a_model_that_gives_all_logits(tiny, monkeypatch):
+    model = tiny.load("llama")
+    module = model.module
+    wanted = [bare(model, probe)[0] for probe in (Probe((5, 6, 7), (8, 9)), Probe((5,), (4,)))]
+    inner = module.forward
+    monkeypatch.setattr(module, "forward", lambda *a, logits_to_keep=0, **options: inner(*a, **options))
+    for reader in READERS:
+        found = read(model, [Probe((5, 6, 7), (8, 9)), Probe((5,), (4,))], reader)
+        for reading, nats in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(reading.token_nats, nats, atol=TOLERANCE, rtol=0, err_msg=reader)
+
+
+def test_leaves_of_one_branching_point_are_read_together(tiny, monkeypatch):
+    model = tiny.load("gemma3")
+    module = model.module
+    trunk = tuple(range(3, 33))
+    probes = [Probe(trunk, (50 + n, *range(60, 60 + n))) for n in range(40)]
+    wanted = read(model, probes, "plain")
+    rows = []
+    inner = module.forward
+
+    def forward(*arguments, **options):
+        rows.append(options["input_ids"].shape[0])
+        return inner(*arguments, **options)
+
+    monkeypatch.setattr(module, "forward", forward)
+    agree(read(model, probes, "cached"), wanted)
+    assert len(rows) <= 4
+    assert max(rows) > 20

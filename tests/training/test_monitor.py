@@ -212,7 +212,7 @@ def test_under_mixed_precision_it_reads_packed(
         trainer.train()
     assert watcher._model is not None
     assert watcher._model.dtype == torch.bfloat16
-    assert watcher._model._works == "packed"
+    assert watcher._model.choice is not None and watcher._model.choice.reader == "packed"
     assert not caplog.records
     assert len(watcher.snapshots) == 1
 

@@ -12,43 +12,39 @@ from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import GenerationConfig
 
-from soundness.models.transformers import TransformersModel, _Shared
+from soundness.models.modules import SharedModule
+from soundness.models.transformers import TransformersModel
 
 __all__ = ["ModelInTraining"]
 
 
-class _Live(_Shared):
+class _Live(SharedModule):
     """The module as it is now, its adapters switched on or, `frozen`, off."""
 
     def __init__(self, module: Any, tokenizer: Any, *, frozen: bool, dtype: torch.dtype | None) -> None:
-        self.base = module.get_base_model() if hasattr(module, "get_base_model") else module
-        self.module = self.base if frozen else module  # tokens in front of the text are no part of the base
-        self.tokenizer = tokenizer
-        self.device = next(module.parameters()).device
-        self.dtype = dtype or next(module.parameters()).dtype
-        self.adapters: list[str] = []
+        first = next(module.parameters())
+        base = module.get_base_model() if frozen and hasattr(module, "get_base_model") else module
+        # Tokens in front of the text are no part of the base.
+        super().__init__(base, tokenizer, device=first.device, dtype=dtype or first.dtype)
         self.frozen = frozen
-        stops = self.base.generation_config.eos_token_id
-        self.stops = [] if stops is None else [stops] if isinstance(stops, int) else list(stops)
-        if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in self.stops:
-            self.stops.append(tokenizer.eos_token_id)
+
+    def adapter_config(self, adapter: str | None) -> Any:
+        """Return the configuration of the adapter in training, or None where there is none or it is off."""
+        return None if self.frozen else getattr(self.module, "active_peft_config", None)
 
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[Any]:
-        """Give the module in evaluation mode."""
-        training = [part for part in self.module.modules() if part.training]
-        defaults = self.base.generation_config
-        self.module.eval()
-        self.base.generation_config = GenerationConfig()
-        try:
-            with _adapters_off(self.module) if self.frozen else nullcontext():
-                yield self.module
-        finally:
-            self.base.generation_config = defaults
-            for part in training:
-                part.training = True
+        """Give the module in evaluation mode, to one caller at a time."""
+        with self.lock, self._without_defaults():
+            training = [part for part in self.module.modules() if part.training]
+            self.module.eval()
+            try:
+                with _adapters_off(self.module) if self.frozen else nullcontext():
+                    yield self.module
+            finally:
+                for part in training:
+                    part.training = True
 
 
 @contextmanager
@@ -80,6 +76,3 @@ class ModelInTraining(TransformersModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(_Live(module, tokenizer, frozen=frozen, dtype=dtype), name)
-        adapter = getattr(module, "active_peft_config", None)
-        if adapter is not None and adapter.is_prompt_learning and not frozen:
-            self._works = "plain"  # virtual tokens stand in front; only whole passes know of them

@@ -221,7 +221,7 @@ def _traces(run: Session, config: Config) -> list[Trace]:
     found: list[Trace] = []
     for problem in run.task.problems:
         prompt = model.render(run.task.message(problem)).ids
-        with model._shared.using(None) as module, torch.inference_mode():
+        with model.shared.using(None) as module, torch.inference_mode():
             logits = module(input_ids=torch.tensor([prompt], device=model.device)).logits[0, -1]
         first = [
             int(token)
@@ -233,7 +233,7 @@ def _traces(run: Session, config: Config) -> list[Trace]:
         said = model.generate([(*prompt, *trace, *ask) for trace in traces], max_tokens=_ANSWER_TOKENS, until="\n")
         for trace, one, given in zip(traces, written, said, strict=True):
             answer = _strip(given.ids, junk, model)
-            with model._shared.using(None) as module, torch.inference_mode():
+            with model.shared.using(None) as module, torch.inference_mode():
                 whole = module(input_ids=torch.tensor([[*prompt, *trace]], device=model.device)).logits[0]
             confidence, has = span_confidence(whole[len(prompt) - 1 : -1], trace, answer, config.measure)
             found.append(Trace(problem.id, tuple(trace), model.decode(answer).strip(), confidence, has, one.finish))
