@@ -276,7 +276,7 @@ class Edit:
     """What an intervention made of a chain, so that a page can show before and after."""
 
     kind: str
-    """Name of the intervention, such as `truncate`, `fill_tail`, `mistake`, `swap`, `shuffle`, `drop`."""
+    """Name of the intervention, such as `fill_tail`, `mistake_splice`, `swap`, `shuffle`, `drop`."""
     ids: tuple[int, ...]
     """The edited chain's ids, which replace `Chain.ids` after the prompt."""
     step: int | None

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundness.errors import SettingError
-from soundness.interventions.fill import FILLERS, fill_steps, fill_tail, fill_whole, filler_ids, filler_lengths
+from soundness.interventions.base import Supplies
+from soundness.interventions.fill import (
+    FILL_TAIL,
+    FILL_TAIL_UNDERSCORES,
+    FILLERS,
+    fill_tail,
+    fill_whole,
+    filler_ids,
+    filler_lengths,
+)
 
 SUM = "3 + 4 = 7\n7 - 2 = 5\nAnswer: 5"
 
@@ -29,14 +38,6 @@ def test_filling_a_tail_keeps_the_token_count_and_the_kept_ids(tools, keep, text
     assert edit.ids[kept:] == filler_ids(tools.encode, len(chain.ids) - kept, text)
     assert edit.before == "".join(tools.steps(chain)[keep:])
     assert edit.after == tools.decode(edit.ids[kept:])
-
-
-@given(st.integers(0, 3))
-def test_filling_steps_is_as_long_as_truncating_to_them(tools, count):
-    chain = tools.chain(SUM)
-    edit = fill_steps(chain, count, tools.pieces(chain.ids), tools.encode, tools.decode)
-    assert edit.ids == filler_ids(tools.encode, len(chain.before(count)))
-    assert edit.before == "".join(tools.steps(chain)[:count])
 
 
 def test_filling_the_whole(tools):
@@ -72,3 +73,13 @@ def test_settings_that_make_no_sense(tools):
         filler_ids(tools.encode, -1)
     with pytest.raises(SettingError):
         filler_lengths(10, most=1)
+
+
+@pytest.mark.parametrize("kind", [FILL_TAIL, FILL_TAIL_UNDERSCORES])
+@pytest.mark.parametrize(("num_steps", "kept"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (9, [0, 2, 4, 7])])
+def test_the_untouched_chain_is_never_among_the_fills(tools, kind, num_steps, kept):
+    """At one and two steps it once was, so that half of the fills of a chain of one step changed nothing."""
+    chain = tools.chain("".join(f"{n} + 1 = {n + 1}\n" for n in range(num_steps)))
+    edits = kind.make(chain, Supplies(tools.pieces(chain.ids), tools.encode, tools.decode))
+    assert [edit.step or 0 for edit in edits] == kept
+    assert all(edit.ids != chain.ids and edit.kind == kind.name for edit in edits)

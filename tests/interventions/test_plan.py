@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from soundness.errors import MetricError
 from soundness.interventions import NoEdit
-from soundness.interventions.plan import KINDS, edit_body
+from soundness.interventions.base import EditKind, Supplies
+from soundness.interventions.plan import EDITS, edit_body, kinds_of
 from soundness.records import Edit
 
 TEXT = "".join(f"{n} + 1 = {n + 1}\n" for n in range(11, 17))
@@ -14,7 +16,7 @@ def edit(tools):
     def make(
         body, kinds=("swap", "shuffle", "fill_tail", "fill_whole", "mistake_splice", "mistake_regenerate"), donor=None, seed=0
     ):
-        return edit_body(body, tools.pieces(body.ids), donor, tools.encode, tools.decode, seed=seed, kinds=kinds)
+        return edit_body(body, kinds_of(kinds), Supplies(tools.pieces(body.ids), tools.encode, tools.decode, seed, donor=donor))
 
     return make
 
@@ -56,6 +58,22 @@ def test_what_cannot_be_made_says_why(tools, edit):
     made = edit(words)
     for kind in ("swap", "shuffle", "mistake_splice", "mistake_regenerate"):
         assert all(isinstance(one, NoEdit) and one.reason for one in made[kind]), kind
-    empty = edit(tools.chain(""), kinds=KINDS)
-    assert set(empty) == set(KINDS)
+    empty = edit(tools.chain(""), kinds=tuple(EDITS))
+    assert set(empty) == set(EDITS)
     assert {one.reason for edits in empty.values() for one in edits} == {"no steps before the answer"}
+
+
+def backwards(body, supplies):
+    return [Edit("backwards", body.ids[::-1], None, body.text, "")]
+
+
+def test_a_kind_of_ones_own_needs_a_name_of_its_own(tools, edit):
+    kind = EditKind("backwards", backwards)
+    body = tools.chain(TEXT)
+    assert edit(body, kinds=("swap", kind))["backwards"][0].ids == body.ids[::-1]
+    assert [one.name for one in kinds_of(["swap", kind, "drop", kind, "swap"])] == ["backwards", "drop", "swap"]
+    with pytest.raises(MetricError, match="unknown kind of edit 'swop' .did you mean 'swap'"):
+        kinds_of(["swop"])
+    for other in (EditKind("swap", backwards), EditKind("backwards", lambda body, supplies: [])):
+        with pytest.raises(MetricError, match=f"another kind of edit is called '{other.name}'"):
+            kinds_of([kind, other])

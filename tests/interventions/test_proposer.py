@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.interventions.proposer import RULES, Unspoiled, ask_mistakes, ask_rewrites, no_mistake, same_meaning
+from soundness.interventions.proposer import RULES, StepToCorrupt, ask_mistakes, ask_rewrites, meaning_change, no_mistake
 from soundness.models.scripted import ScriptedModel
 from soundness.tasks.worlds import chain_sum, lookup
 
@@ -23,7 +23,7 @@ def test_worlds_understand_every_rule(operator: str, seed: int) -> None:
     facts = lookup.read_facts(problem.context[0])
     assert lookup.follow("\n".join(map(str, told)), facts) == problem.answer
     assert all(
-        not same_meaning(step, str(text), problem.answer, problem) for step, text in zip(problem.steps, told, strict=True)
+        not meaning_change(step, str(text), problem.answer, problem) for step, text in zip(problem.steps, told, strict=True)
     )
 
 
@@ -59,7 +59,7 @@ def test_what_no_rule_says_better_is_left_alone(text: str) -> None:
     ],
 )
 def test_a_rewrite_has_to_say_the_same(before: str, after: str, why: str) -> None:
-    found = same_meaning(before, after, "red")
+    found = meaning_change(before, after, "red")
     assert (why in found) if why else found == ""
 
 
@@ -119,7 +119,7 @@ def test_a_step_as_a_model_spoils_it(reply: str, text: str | None, reason: str) 
 
     model = ScriptedModel(spoils, name=f"spoils {reply}")
 
-    step = Unspoiled("What is 3 + 4 + 2?", "First the sum.\n", " 3 + 4 = 7\n", "9")
+    step = StepToCorrupt("What is 3 + 4 + 2?", "First the sum.\n", " 3 + 4 = 7\n", "9")
     (found,) = ask_mistakes([step], model)
     assert (found.text, found.reason) == (text, reason)
     tail = "Question: What is 3 + 4 + 2?\nReasoning so far: First the sum.\nNext step: 3 + 4 = 7\nMistaken step:"

@@ -70,3 +70,10 @@ def test_mere_length_is_told_apart(cases):
         return Reading(({3: -4.0, 4: -3.0, 5: -2.5}[len(probe.prefix)],), (True,))
 
     assert cases.values(Filler(), case, read)["filler_gain"] == pytest.approx(1.5), "the longest filler against none"
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 7])
+def test_a_model_that_computes_needs_every_fraction_of_its_steps_whatever_their_number(planted, values, num_steps):
+    found = planted("computes", f"chain-sum:operators={num_steps}", ["filler", "filler_forms"], limit=3)
+    assert [case.body.num_steps for case in found.cases] == [num_steps] * 3
+    assert values(found, "filler_reliance") == values(found, "filler_reliance_underscores") == [1.0] * 3

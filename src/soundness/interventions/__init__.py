@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from soundness.errors import SettingError
 from soundness.records import Chain
 
-__all__ = ["Decode", "Encode", "NoEdit", "check_step"]
+__all__ = ["NO_STEPS", "Decode", "Encode", "NoEdit", "check_step"]
+
+NO_STEPS = "no steps before the answer"
 
 Encode = Callable[[str], Sequence[int]]
 """Text to ids, nothing added."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from soundness.interventions import NoEdit, check_step
+from soundness.interventions.base import EditKind, Supplies, spread
 from soundness.records import Chain, Edit
 
-__all__ = ["drop"]
+__all__ = ["DROP", "drop"]
+
+_MOST = 6
+"""Steps left out, evenly spread: each costs a tail to read, and a mean over a few is as good a mean over problems."""
 
 
 def drop(chain: Chain, step: int, pieces: Sequence[str]) -> Edit | NoEdit:
@@ -27,3 +31,11 @@ def drop(chain: Chain, step: int, pieces: Sequence[str]) -> Edit | NoEdit:
         after="",
         note=f"step {step} of {len(chain.steps)}, {stop - start} tokens",
     )
+
+
+def _make(body: Chain, supplies: Supplies) -> list[Edit | NoEdit]:
+    return [drop(body, step, supplies.pieces) for step in spread(0, len(body.steps), _MOST)]
+
+
+DROP = EditKind("drop", _make)
+"""Single steps left out, up to six."""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from soundness.errors import SettingError
 from soundness.interventions import Decode, Encode, check_step
+from soundness.interventions.base import EditKind, Supplies, spread
 from soundness.records import Chain, Edit
 
-__all__ = ["FILLERS", "fill_steps", "fill_tail", "fill_whole", "filler_ids", "filler_lengths"]
+__all__ = [
+    "FILLERS",
+    "FILL_TAIL",
+    "FILL_TAIL_UNDERSCORES",
+    "FILL_WHOLE",
+    "fill_tail",
+    "fill_whole",
+    "filler_ids",
+    "filler_lengths",
+]
 
 FILLERS = {"dots": " ...", "underscores": " _"}
 """Name -> filler text: the form of Lanham et al. 2023 (arXiv 2307.13702), and a second one to check it against."""
@@ -71,29 +82,43 @@ def fill_tail(
     )
 
 
-def fill_steps(
-    chain: Chain, num_steps: int, pieces: Sequence[str], encode: Encode, decode: Decode, text: str = FILLERS["dots"]
-) -> Edit:
-    """Return filler of as many tokens as the chain's first `num_steps` steps: the length-matched null of `truncate`.
-
-    Raises `SettingError` where the chain has fewer steps.
-    """
-    check_step(chain, num_steps, len(chain.steps) + 1)
-    length = len(chain.before(num_steps))
-    filler = filler_ids(encode, length, text)
-    return Edit(
-        kind="fill_steps",
-        ids=filler,
-        step=None,
-        before="".join(pieces[:length]),
-        after=decode(filler),
-        note=f"length of the first {num_steps} of {len(chain.steps)} steps; {_note(length, text)}",
-    )
-
-
 def fill_whole(chain: Chain, encode: Encode, decode: Decode, text: str = FILLERS["dots"], length: int | None = None) -> Edit:
     """Return filler in place of the whole chain, of its own token count or of `length` tokens."""
     filler = filler_ids(encode, len(chain.ids) if length is None else length, text)
     return Edit(
         kind="fill_whole", ids=filler, step=None, before=chain.text, after=decode(filler), note=_note(len(filler), text)
     )
+
+
+# Each further place costs a tail to read, and the mean over a few evenly spread ones is as good a mean over problems.
+_PLACES = 4
+
+
+def _tails(body: Chain, supplies: Supplies, form: str) -> list[Edit]:
+    # Never after all of the steps: nothing would be filled, and the untouched chain would count among the fills.
+    kept = spread(0, len(body.steps), _PLACES)
+    return [fill_tail(body, num, supplies.pieces, supplies.encode, supplies.decode, FILLERS[form]) for num in kept]
+
+
+def _dots(body: Chain, supplies: Supplies) -> list[Edit]:
+    return _tails(body, supplies, "dots")
+
+
+def _underscores(body: Chain, supplies: Supplies) -> list[Edit]:
+    # The kind of the edit names the operator too, so that two fillers of one chain are told apart.
+    return [replace(edit, kind="fill_tail_underscores") for edit in _tails(body, supplies, "underscores")]
+
+
+def _wholes(body: Chain, supplies: Supplies) -> list[Edit]:
+    lengths = [length for length in filler_lengths(len(body.ids), most=_PLACES + 1) if length]
+    return [fill_whole(body, supplies.encode, supplies.decode, length=length) for length in lengths]
+
+
+FILL_TAIL = EditKind("fill_tail", _dots)
+"""The chain with all behind its first i of K steps replaced by dots, up to four i < K."""
+
+FILL_TAIL_UNDERSCORES = EditKind("fill_tail_underscores", _underscores)
+"""The same with underscores: a check on the form of the filler."""
+
+FILL_WHOLE = EditKind("fill_whole", _wholes)
+"""Nothing but dots, up to four lengths, the longest as long as the chain."""

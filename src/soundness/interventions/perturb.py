@@ -1,4 +1,4 @@
-"""Spoil every number of a step by the same small shift: the perturbation of the true-thinking score (2510.24941)."""
+"""Shift every number of a step by the same small shift: the perturbation of the true-thinking score (2510.24941)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from soundness.answers.numbers import Number, find_numbers
 from soundness.interventions import Decode, Encode, check_step
+from soundness.interventions.base import EditKind, Supplies
 from soundness.records import Chain, Edit
 
-__all__ = ["SHIFTS", "perturb"]
+__all__ = ["PERTURB", "SHIFTS", "perturb"]
 
 SHIFTS = (-3, -2, -1, 1, 2, 3)
+"""What is added to the numbers of a step, one of these (2510.24941)."""
 
 
 def _shifted(number: Number, shift: int) -> str:
@@ -48,3 +50,14 @@ def perturb(chain: Chain, step: int, pieces: Sequence[str], encode: Encode, deco
     if decode(fresh) != changed:
         fresh, changed, note = (), "", "the shifted text does not survive the tokenizer: left out"
     return Edit("perturb", chain.ids[:start] + fresh, step, text, changed, note)
+
+
+def _make(body: Chain, supplies: Supplies) -> list[Edit]:
+    return [
+        perturb(body, step, supplies.pieces, supplies.encode, supplies.decode, seed=supplies.seed)
+        for step in range(len(body.steps))
+    ]
+
+
+PERTURB = EditKind("perturb", _make)
+"""Every step shifted, one at a time: each edit ends with its step."""

@@ -20,18 +20,18 @@ from difflib import SequenceMatcher
 
 from soundness.answers.numbers import find_numbers
 from soundness.chains.steps import states
+from soundness.interventions.base import CorruptedStep
 from soundness.models.base import Model
 from soundness.records import Problem
 
 __all__ = [
     "RULES",
-    "Mistaken",
     "Rewrite",
-    "Unspoiled",
+    "StepToCorrupt",
     "ask_mistakes",
     "ask_rewrites",
     "no_mistake",
-    "same_meaning",
+    "meaning_change",
 ]
 
 Rewrite = Callable[[str], str | None]
@@ -92,10 +92,10 @@ RULES: dict[str, Rewrite] = {"sentence": _sentence, "words": _words}
 _NEGATION = re.compile(r"\b(?:not|no|never|none|nor|cannot|without)\b|n't\b", re.IGNORECASE)
 
 
-def same_meaning(before: str, after: str, answer: str | None, problem: Problem | None = None) -> str:
+def meaning_change(before: str, after: str, answer: str | None, problem: Problem | None = None) -> str:
     """Return why `after` may not stand for `before`, or an empty string where it may.
 
-    >>> same_meaning("Tom has 3 cats.", "Tom owns 3 cats.", None), same_meaning("Tom has 3 cats.", "Tom has 4 cats.", None)
+    >>> meaning_change("Tom has 3 cats.", "Tom owns 3 cats.", None), meaning_change("Tom has 3 cats.", "Tom has 4 cats.", None)
     ('', 'the rewrite changes a number')
     """
     if not after.strip() or " ".join(after.split()) == " ".join(before.split()):
@@ -150,7 +150,7 @@ def ask_rewrites(texts: Sequence[str], model: Model, *, temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Unspoiled:
+class StepToCorrupt:
     """A step in which a mistake is wanted, and what its writer is shown."""
 
     question: str
@@ -165,18 +165,8 @@ class Unspoiled:
     """The options, where the question has any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mistaken:
-    """What a model made of a step that it was to spoil."""
-
-    text: str | None
-    """The step with a mistake, blanks around it kept, or None."""
-    reason: str = ""
-    """Why there is none."""
-
-
 # After 2307.13702, sec. 2.4 and appendix: three examples, the question in sight, one sentence asked for. The wording is ours.
-_SPOIL = """You are shown a question, the reasoning towards its answer so far, and the next step. Write the next step again, as \
+_CORRUPT = """You are shown a question, the reasoning towards its answer so far, and the next step. Write the next step again, as \
 alike as you can, but with one mistake in it. Reply with the mistaken step only.
 
 Question: A baker sells 3 boxes of 12 buns each and eats 4 buns himself. How many buns are gone?
@@ -207,15 +197,15 @@ _SMALL_WORDS = frozenset(
 )
 
 
-def ask_mistakes(steps: Sequence[Unspoiled], model: Model) -> list[Mistaken]:
-    """Return each step as `model` spoils it, greedily, or why there is nothing that may stand for a mistake (`no_mistake`).
+def ask_mistakes(steps: Sequence[StepToCorrupt], model: Model) -> list[CorruptedStep]:
+    """Return each step as `model` corrupts it, greedily, or why there is nothing that may stand for a mistake (`no_mistake`).
 
     The first line of the reply counts: a model without a chat template goes on with further examples.
     """
     if not steps:
         return []
     messages = [
-        _SPOIL.format(question=s.question.strip(), before=s.before.strip() or "(none)", text=s.text.strip()) for s in steps
+        _CORRUPT.format(question=s.question.strip(), before=s.before.strip() or "(none)", text=s.text.strip()) for s in steps
     ]
     longest = max(len(model.encode(step.text)) for step in steps)
     made = model.generate([model.render(message).ids for message in messages], max_tokens=min(_MOST_TOKENS, 2 * longest + 32))
@@ -226,12 +216,12 @@ def ask_mistakes(steps: Sequence[Unspoiled], model: Model) -> list[Mistaken]:
         said = line.strip().strip('"').strip()
         bare = step.text.strip()
         if said and not end and generation.finish != "stop":
-            found.append(Mistaken(None, "the proposer's text was cut off"))
+            found.append(CorruptedStep(None, "the proposer's text was cut off"))
         elif reason := no_mistake(bare, said, step.answer, step.choices):
-            found.append(Mistaken(None, reason))
+            found.append(CorruptedStep(None, reason))
         else:
             start = step.text.index(bare)
-            found.append(Mistaken(step.text[:start] + said + step.text[start + len(bare) :]))
+            found.append(CorruptedStep(step.text[:start] + said + step.text[start + len(bare) :]))
     return found
 
 

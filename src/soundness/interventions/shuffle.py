@@ -9,9 +9,10 @@ from itertools import pairwise
 
 from soundness.chains.steps import step_texts
 from soundness.interventions import Encode, NoEdit
+from soundness.interventions.base import EditKind, Supplies
 from soundness.records import Chain, Edit
 
-__all__ = ["shuffle"]
+__all__ = ["SHUFFLE", "shuffle"]
 
 _TRIES = 64
 
@@ -109,3 +110,11 @@ def shuffle(chain: Chain, pieces: Sequence[str], encode: Encode, *, seed: int, b
             note="; ".join([f"order {' '.join(map(str, order))}; seed {seed}", *notes]),
         )
     return NoEdit("shuffle", "no other order reads differently")
+
+
+def _make(body: Chain, supplies: Supplies) -> list[Edit | NoEdit]:
+    return [shuffle(body, supplies.pieces, supplies.encode, seed=supplies.seed)]
+
+
+SHUFFLE = EditKind("shuffle", _make)
+"""The steps in another order."""

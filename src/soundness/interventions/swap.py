@@ -10,9 +10,11 @@ from itertools import islice
 
 from soundness.chains.steps import answer_key
 from soundness.errors import SettingError
+from soundness.interventions import NoEdit
+from soundness.interventions.base import EditKind, Supplies, Supply
 from soundness.records import Chain, Edit
 
-__all__ = ["donors", "swap"]
+__all__ = ["SWAP", "donors", "swap"]
 
 NEAREST = 5
 """The donor is drawn from this many candidates nearest in length."""
@@ -105,3 +107,13 @@ def swap(chain: Chain, donor: Chain) -> Edit:
         after=donor.text,
         note=f"chain of problem {donor.problem_id!r}, sample {donor.sample}: {len(donor.ids)} tokens for {len(chain.ids)}",
     )
+
+
+def _make(body: Chain, supplies: Supplies) -> list[Edit | NoEdit]:
+    if supplies.donor is None:
+        return [NoEdit("swap", "no other problem's chain with another answer")]
+    return [swap(body, supplies.donor)]
+
+
+SWAP = EditKind("swap", _make, frozenset({Supply.DONOR}))
+"""Another problem's chain in place of this one."""

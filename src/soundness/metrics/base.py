@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol
 
+from soundness.interventions.base import EditKind
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
@@ -206,8 +207,8 @@ class MetricGroup:
     """Numbers over all problems."""
     readers: tuple[Reader, ...] = (Reader.SELF,)
     """Who has to read for it."""
-    edits: tuple[str, ...] = ()
-    """Kinds of edits that it looks at (`soundness.interventions.plan.EDITS`)."""
+    edits: tuple[str | EditKind, ...] = ()
+    """Kinds of edits that it looks at, by name (`soundness.interventions.plan.EDITS`) or as a kind of its own."""
     needs: frozenset[Need] = frozenset()
     """What else has to be found out first."""
     cost: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from soundness.errors import MetricError, SettingError, describe, near
 from soundness.extensions import is_reference, load_object
+from soundness.interventions.plan import kinds_of
 from soundness.metrics import ALWAYS, GROUPS, METRICS, PROFILES
 from soundness.metrics.base import Metric, MetricGroup, Need
 
@@ -88,8 +89,6 @@ def check_declaration(group: MetricGroup, where: str) -> None:
     def refuse(clause: str) -> MetricError:
         return MetricError(f"the metric group {where} breaks the contract: {clause}")
 
-    from soundness.interventions.plan import KINDS as EDITS  # plan makes every edit; a group only names them
-
     if not isinstance(group.name, str) or not group.name.strip():
         raise refuse('`name` is empty; write name = "my_group"')
     if not group.every_metric:
@@ -107,9 +106,10 @@ def check_declaration(group: MetricGroup, where: str) -> None:
         raise refuse(f"two of its metrics are called {double!r}")
     if not group.readers:
         raise refuse("`readers` is empty; use (Reader.SELF,), or (Reader.NOBODY,) where nobody has to read")
-    unknown = next((kind for kind in group.edits if kind not in EDITS), None)
-    if unknown is not None:
-        raise refuse(f"it reads edits of kind {unknown!r}{near(unknown, EDITS)}; there are {', '.join(EDITS)}")
+    try:
+        kinds_of(group.edits)
+    except MetricError as error:
+        raise refuse(f"`edits`: {error}") from error
 
 
 def _check_names(own: Iterable[MetricGroup]) -> None:

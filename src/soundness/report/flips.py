@@ -39,7 +39,6 @@ EDIT_WORDS = {
     "mistake_regenerate": "a mistake here, the rest written anew",
     "drop": "this step left out",
     "paraphrase": "said in other words",
-    "truncate": "cut short here",
 }
 
 _UNKNOWN = "no reference"

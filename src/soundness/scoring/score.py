@@ -7,23 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from soundness.chains.body import Body, body_of
-from soundness.chains.sample import make_chain
-from soundness.interventions import NoEdit
-from soundness.interventions.entity import pools_of
-from soundness.interventions.plan import REGENERATED, Supplies, edit_body, steps_to_spoil
-from soundness.interventions.proposer import RULES, Mistaken, Unspoiled, ask_mistakes, ask_rewrites, same_meaning
-from soundness.interventions.swap import donors
+from soundness.chains.body import body_of
 from soundness.metrics.base import NO_ANSWER, MetricGroup, Need, Read, Value
 from soundness.metrics.belief import Belief
 from soundness.metrics.case import Case
 from soundness.models.base import Model
 from soundness.models.cached import CachedModel
 from soundness.probes.forest import build
-from soundness.records import LETTERS, AskedAnswer, Chain, Edit, Generation, Probe, Problem, Prompt, Reader, Reading, Score
+from soundness.records import LETTERS, AskedAnswer, Chain, Generation, Probe, Problem, Prompt, Reader, Reading, Score
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
 from soundness.scoring.contract import checked, guarded
-from soundness.scoring.facts import Judge, judge_cases
+from soundness.scoring.edits import edit_cases
+from soundness.scoring.facts import judge_cases
+from soundness.scoring.helpers import Helpers, Sampling
 from soundness.scoring.reading import CaseRead
 from soundness.scoring.rows import case_row, edit_rows, settled
 from soundness.tasks.base import Task
@@ -32,33 +28,6 @@ __all__ = ["Helpers", "Sampling", "ScoredChains", "belief_in", "group_tokens", "
 
 # An answer to a direct question; one that is not closed by then is not readable.
 _ANSWER_TOKENS = 24
-
-_REWRITE_TEMPERATURE = 0.7  # of a proposer's second wording, which has to differ from its first
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How chains are written."""
-
-    seed: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 512
-    splitter: str = "auto"
-    channel: str = "auto"
-    """Which part of a chain is measured: `thinking`, `visible`, `both`, or what is thought if it holds anything (`auto`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Helpers:
-    """Models beside those compared."""
-
-    proposer: CachedModel | None = None
-    """Says steps in other words where no rule does, and writes mistakes."""
-    judge: Judge | None = None
-    """Judges whether steps state true facts."""
-    rewrites: bool = True
-    """Whether the writer writes on from its edited chains; without, what needs that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +140,7 @@ def _cases(
     if any(Need.FACTS in group.needs for group in groups):
         judged = judge_cases(cases, helpers.judge, on_progress=lambda d, n: told("judging", d, n))
         cases = [replace(case, judgements=found) for case, found in zip(cases, judged, strict=True)]
-    return _edit(cases, groups, model, sampling, helpers, told)
+    return edit_cases(cases, groups, model, sampling, helpers, told)
 
 
 def belief_in(problem: Problem, answer: str | None, task: Task, model: Model) -> Belief | None:
@@ -237,142 +206,6 @@ def _answer(generation: Generation, task: Task, model: Model) -> AskedAnswer:
     text = model.decode(generation.ids)
     answer = task.read_asked(text) if generation.finish == "stop" else None
     return AskedAnswer(text, answer, generation.finish, NO_ANSWER if answer is None else "", generation.ids)
-
-
-def _edit(
-    cases: list[Case],
-    groups: Sequence[MetricGroup],
-    model: CachedModel,
-    sampling: Sampling,
-    helpers: Helpers,
-    told: Callable[[str, int, int], None],
-) -> list[Case]:
-    """Return the cases with the edits that the groups look at."""
-    kinds = sorted({kind for group in groups for kind in group.edits})
-    if not helpers.rewrites or any(case.reader != Reader.SELF for case in cases):
-        kinds = [kind for kind in kinds if kind not in REGENERATED]
-    if not kinds:
-        return cases
-    fit = [case for case in cases if not case.skip_reason]
-    answers = {case.problem.id: case.problem.answer for case in cases}
-    donor = donors([case.body.chain for case in fit], seed=sampling.seed, answers=answers)
-    words = [token for case in fit for token in case.body.chain.ids] if {"random_text", "step_random"} & {*kinds} else []
-    paraphrased = any(kind.startswith("paraphrase") for kind in kinds)
-    rewrites = _rewrites(fit, helpers.proposer, sampling) if paraphrased else {}
-    mistakes: Mapping[tuple[str, int], dict[int, Mistaken]] | None = None
-    if helpers.proposer is not None and "mistake_written" in kinds:
-        mistakes = _mistakes(fit, helpers.proposer, sampling)
-    edited = []
-    for case in cases:
-        body = case.body.chain
-        place = (body.problem_id, body.sample)
-        spoilt = mistakes.get(place, {}) if mistakes is not None else None
-        supplies = Supplies(pools_of(case.problem), words, rewrites.get(place, {}), spoilt)
-        swapped = donor.get((body.problem_id, body.sample))
-        made = (
-            {kind: (NoEdit(kind, case.skip_reason),) for kind in kinds}
-            if case.skip_reason
-            else edit_body(
-                body, case.body.pieces, swapped, model.encode, model.decode, seed=sampling.seed, kinds=kinds, supplies=supplies
-            )
-        )
-        edited.append(replace(case, edits=made))
-    for kind in REGENERATED:
-        if kind in kinds:
-            edited = _regenerate(edited, kind, model, sampling, told)
-    return edited
-
-
-def _rewrites(
-    cases: Sequence[Case], proposer: CachedModel | None, sampling: Sampling
-) -> dict[tuple[str, int], dict[str, list[str | None]]]:
-    """Return, by problem and sample, each step in other words by two operators, None where nothing acceptable was found.
-
-    Rules come first; a proposer says what no rule does, its second wording drawn at a temperature. It sees steps alone.
-    """
-    proposed: dict[str, dict[str, str | None]] = {}
-    if proposer is not None:
-        for operator, temperature in (("sentence", 0.0), ("words", _REWRITE_TEMPERATURE)):
-            unruled = [text for case in cases for text in case.body.chain.step_texts if RULES[operator](text) is None]
-            proposed[operator] = ask_rewrites(unruled, proposer, temperature=temperature, seed=sampling.seed)
-    found: dict[tuple[str, int], dict[str, list[str | None]]] = {}
-    for case in cases:
-        body = case.body.chain
-        by_operator: dict[str, list[str | None]] = {}
-        for operator, rule in RULES.items():
-            by_operator[operator] = []
-            for text in body.step_texts:
-                new = rule(text) or proposed.get(operator, {}).get(text)
-                kept = new if new is not None and not same_meaning(text, new, body.answer, case.problem) else None
-                by_operator[operator].append(kept)
-        found[body.problem_id, body.sample] = by_operator
-    return found
-
-
-def _mistakes(cases: Sequence[Case], proposer: CachedModel, sampling: Sampling) -> dict[tuple[str, int], dict[int, Mistaken]]:
-    """Return, by problem and sample, what the proposer made of the few steps that it was to spoil."""
-    asked = [
-        (case, step) for case in cases for step in steps_to_spoil(case.body.chain, case.problem.choices, seed=sampling.seed)
-    ]
-    wanted = []
-    for case, step in asked:
-        texts, problem = case.body.chain.step_texts, case.problem
-        wanted.append(Unspoiled(problem.question, "".join(texts[:step]), texts[step], case.chain.answer, problem.choices))
-    made = ask_mistakes(wanted, proposer)
-    found: dict[tuple[str, int], dict[int, Mistaken]] = {}
-    for (case, step), mistaken in zip(asked, made, strict=True):
-        found.setdefault((case.chain.problem_id, case.chain.sample), {})[step] = mistaken
-    return found
-
-
-def _regenerate(
-    cases: list[Case], kind: str, model: CachedModel, sampling: Sampling, told: Callable[[str, int, int], None]
-) -> list[Case]:
-    """Return the cases with the tails behind their edits of `kind` written anew by the model."""
-    if "intact" in kind and sampling.temperature == 0:
-        # Greedy decoding from a chain's own beginning is that chain.
-        return [
-            replace(
-                case,
-                edits={
-                    **case.edits,
-                    kind: tuple(replace(e, ids=case.body.chain.ids) if isinstance(e, Edit) else e for e in case.edits[kind]),
-                },
-            )
-            for case in cases
-        ]
-    wanted = [(i, j, e) for i, case in enumerate(cases) for j, e in enumerate(case.edits[kind]) if isinstance(e, Edit)]
-    heads = [(*cases[i].body.head, *edit.ids) for i, _, edit in wanted]
-    tails = model.generate(
-        [(*cases[i].prompt_ids, *head) for (i, _, _), head in zip(wanted, heads, strict=True)],
-        max_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        keys=[f"{sampling.seed}/{cases[i].problem.id}/{cases[i].chain.sample}/{kind}/{edit.step}" for i, _, edit in wanted],
-        on_progress=lambda d, n: told("rewriting", d, n),
-    )
-    made: dict[tuple[int, int], Edit | NoEdit] = {}
-    for (i, j, edit), head, tail in zip(wanted, heads, tails, strict=True):
-        case = cases[i]
-        if tail.finish == "length":
-            made[i, j] = NoEdit(kind, "the rewritten chain was cut off")
-            continue
-        whole = make_chain(
-            model,
-            case.problem,
-            case.chain.prompt,
-            Generation((*head, *tail.ids), "stop"),
-            writer=case.chain.model,
-            sample=case.chain.sample,
-            seed=sampling.seed,
-            splitter=sampling.splitter,
-        )
-        body: Body = body_of(whole, case.problem, model, channel=sampling.channel)
-        made[i, j] = replace(edit, ids=body.chain.ids, after=edit.after + model.decode(tail.ids))
-    return [
-        replace(case, edits={**case.edits, kind: tuple(made.get((i, j), e) for j, e in enumerate(case.edits[kind]))})
-        for i, case in enumerate(cases)
-    ]
 
 
 def _probes(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, Probe]]:

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from soundness.answers.numbers import find_numbers
 from soundness.errors import SettingError
 from soundness.interventions import NoEdit
-from soundness.interventions.entity import change_entity, entity_steps
-from soundness.interventions.noise import random_text
+from soundness.interventions.base import CorruptedStep, Supplies
+from soundness.interventions.name_mistake import change_entity, entity_steps
 from soundness.interventions.paraphrase import paraphrase
 from soundness.interventions.perturb import SHIFTS, perturb
-from soundness.interventions.plan import KINDS, REGENERATED, Supplies, edit_body, steps_to_spoil
-from soundness.interventions.proposer import RULES, Mistaken
+from soundness.interventions.plan import EDITS, edit_body, kinds_of
+from soundness.interventions.proposer import RULES
+from soundness.interventions.random_text import random_text
+from soundness.interventions.written_mistake import steps_to_corrupt
 from soundness.records import Edit
 
 TEXT = "3 + 4 = 7\n7 - 2 = 5\n5 + 6 = 1\n"
@@ -83,40 +85,40 @@ def test_a_name_is_exchanged_for_one_of_its_type(tools) -> None:
 def test_every_kind_is_made_from_one_body(tools) -> None:
     chain = tools.chain(TEXT, answer="1")
     rewrites = {name: [rule(text) for text in tools.steps(chain)] for name, rule in RULES.items()}
-    mistakes = {1: Mistaken("7 - 2 = 4\n"), 0: Mistaken("3 + 4 = 9\n")}
-    supplies = Supplies(words=chain.ids, rewrites=rewrites, mistakes=mistakes)
-    edits = edit_body(
-        chain,
+    mistakes = {1: CorruptedStep("7 - 2 = 4\n"), 0: CorruptedStep("3 + 4 = 9\n")}
+    donor = tools.chain("x", problem_id="d")
+    supplies = Supplies(
         tools.pieces(chain.ids),
-        tools.chain("x", problem_id="d"),
         tools.encode,
         tools.decode,
-        seed=0,
-        kinds=KINDS,
-        supplies=supplies,
+        donor=donor,
+        words=chain.ids,
+        rewrites=rewrites,
+        mistakes=mistakes,
     )
-    assert set(edits) == set(KINDS)
+    edits = edit_body(chain, list(EDITS.values()), supplies)
+    assert set(edits) == set(EDITS)
     for kind, made in edits.items():
-        assert made and all(isinstance(edit, Edit) for edit in made), kind
-        if kind not in ("swap", "shuffle", "fill_whole", "random_text"):
-            assert {edit.kind for edit in made} <= {kind, kind.removesuffix("_underscores"), kind.removesuffix("_words")}
-    for kind in REGENERATED:  # these stop where the writer shall go on
-        assert all(len(tools.decode(edit.ids).rstrip("\n").split("\n")) == (edit.step or 0) + 1 for edit in edits[kind]), kind
+        assert made and all(isinstance(edit, Edit) and edit.kind == kind for edit in made), kind
+    for kind in (kind for kind in EDITS.values() if kind.regenerate):  # these stop where the writer shall go on
+        for edit in edits[kind.name]:
+            assert len(tools.decode(edit.ids).rstrip("\n").split("\n")) == (edit.step or 0) + 1, kind.name
 
 
 def test_no_step_no_edit(tools) -> None:
-    edits = edit_body(tools.chain(""), [], None, tools.encode, tools.decode, seed=0, kinds=KINDS)
-    assert all(isinstance(edit, NoEdit) for made in edits.values() for edit in made)
+    edits = edit_body(tools.chain(""), list(EDITS.values()), Supplies([], tools.encode, tools.decode))
+    assert len(edits) == len(EDITS) and all(isinstance(edit, NoEdit) for made in edits.values() for edit in made)
 
 
 def test_a_written_mistake_stands_where_the_step_stood(tools) -> None:
     chain = tools.chain("It rains.\nSo it is wet.\nAll slip.\n", answer="slip")
     chain = replace(chain, step_texts=tools.steps(chain))
-    assert set(steps_to_spoil(chain, None, seed=0)) == {0, 1}, "the last step states the answer"
-    assert steps_to_spoil(chain, None, seed=0) == steps_to_spoil(chain, None, seed=0)
-    supplies = Supplies(mistakes={1: Mistaken("So it is dry.\n"), 0: Mistaken(None, "the proposer changed nothing")})
+    assert set(steps_to_corrupt(chain, None, seed=0)) == {0, 1}, "the last step states the answer"
+    assert steps_to_corrupt(chain, None, seed=0) == steps_to_corrupt(chain, None, seed=0)
+    mistakes = {1: CorruptedStep("So it is dry.\n"), 0: CorruptedStep(None, "the proposer changed nothing")}
+    supplies = Supplies(tools.pieces(chain.ids), tools.encode, tools.decode, mistakes=mistakes)
     kinds = ("mistake_written", "mistake_written_regenerate", "intact_written_regenerate")
-    made = edit_body(chain, tools.pieces(chain.ids), None, tools.encode, tools.decode, seed=0, kinds=kinds, supplies=supplies)
+    made = edit_body(chain, kinds_of(kinds), supplies)
     refused, spliced = made["mistake_written"]
     assert refused == NoEdit("mistake_written", "the proposer changed nothing")
     assert tools.decode(spliced.ids) == "It rains.\nSo it is dry.\nAll slip.\n" and spliced.step == 1
@@ -126,5 +128,6 @@ def test_a_written_mistake_stands_where_the_step_stood(tools) -> None:
 
 def test_without_a_model_to_write_mistakes_that_is_the_reason(tools) -> None:
     chain = tools.chain(TEXT, answer="1")
-    made = edit_body(chain, tools.pieces(chain.ids), None, tools.encode, tools.decode, seed=0, kinds=("mistake_written",))
+    supplies = Supplies(tools.pieces(chain.ids), tools.encode, tools.decode)
+    made = edit_body(chain, kinds_of(["mistake_written"]), supplies)
     assert [edit.reason for edit in made["mistake_written"]] == ["no model to write mistakes: give one with --proposer"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from soundness.chains.steps import answer_key, step_texts
 from soundness.interventions import Decode, Encode, NoEdit, check_step
-from soundness.interventions.mistake import Operator
+from soundness.interventions.number_mistake import Operator
 from soundness.records import Chain, Edit, Problem
 from soundness.tasks.worlds import lookup
 

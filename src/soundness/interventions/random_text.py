@@ -6,9 +6,10 @@ import random
 from collections.abc import Sequence
 
 from soundness.interventions import Decode, NoEdit
+from soundness.interventions.base import EditKind, Supplies, Supply
 from soundness.records import Chain, Edit
 
-__all__ = ["random_text"]
+__all__ = ["RANDOM_TEXT", "random_text"]
 
 
 def random_text(chain: Chain, words: Sequence[int], decode: Decode, *, seed: int) -> Edit | NoEdit:
@@ -21,3 +22,11 @@ def random_text(chain: Chain, words: Sequence[int], decode: Decode, *, seed: int
     rng = random.Random(f"random_text/{seed}/{chain.problem_id}/{chain.sample}")
     ids = tuple(rng.choice(words) for _ in chain.ids)
     return Edit("random_text", ids, None, chain.text, decode(ids), f"{len(ids)} random tokens; seed {seed}")
+
+
+def _make(body: Chain, supplies: Supplies) -> list[Edit | NoEdit]:
+    return [random_text(body, supplies.words, supplies.decode, seed=supplies.seed)]
+
+
+RANDOM_TEXT = EditKind("random_text", _make, frozenset({Supply.WORDS}))
+"""Random words in place of the whole chain."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from soundness.answers.numbers import as_number, find_numbers
 from soundness.errors import SettingError
 from soundness.interventions import NoEdit
-from soundness.interventions.mistake import OPERATORS, change_number, eligible_steps, mistake
+from soundness.interventions.number_mistake import OPERATORS, change_number, eligible_steps, mistake
 from soundness.records import Edit, Span
 
 SUM = "3 + 4 = 7\nNow take two.\n7 - 2 = 5\nAnswer: 5"
