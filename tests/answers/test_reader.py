@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.answers import grade, same_answer
-from soundness.records import Outcome, Problem
+from soundness.answers import grade, read_answer, same_answer
+from soundness.answers.reader import conclusion_start
+from soundness.records import Finish, Outcome, Problem
+
+from .tables import KINDS, Row
 
 METALS = ("a dog", "oak tree", "vitamin C", "red")
 SHORT = ("yes", "no", "maybe")
@@ -280,3 +283,89 @@ def test_any_of_several_accepted_answers_is_right():
         assert grade(text, "stop", capital).outcome == outcome
     assert grade("It is", "length", capital).outcome == "cut_off"
     assert grade("Answer: Lutetia", "stop", Problem("1", "?", "Paris")).outcome == "wrong"
+
+
+def _plain(row: Row) -> bool:
+    return row.finish == "stop" and not row.prompt and len(row.text) < 400
+
+
+RIGHT = [row for rows in KINDS.values() for row in rows if row.grades == "R" and _plain(row)]
+
+
+AROUND = ["{}\n", "{}  ", "\n{}\n\n", "{}<|im_end|>", "{}</s>", "<think>Hm.</think>\n\n{}", "<think>\n\n</think>\n\n{}"]
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_stands_around_a_text_changes_nothing(around: str):
+    changed = []
+    for row in RIGHT:
+        if "<" in row.text or "analysis" in row.text:
+            continue  # has channels or turns of its own
+        problem = Problem("1", "?", row.reference, choices=row.choices)
+        if grade(around.format("\0").replace("\0", row.text), "stop", problem).outcome is not Outcome.RIGHT:
+            changed.append(row.text)
+    assert changed == []
+
+
+def test_a_reference_that_is_stated_is_right():
+    missed = []
+    for row in RIGHT:
+        if row.choices is None and len(row.reference) < 60:
+            for text in (
+                f"Answer: {row.reference}",
+                f"The final answer is: {row.reference}\n",
+                f"<answer>{row.reference}</answer>",
+            ):
+                if grade(text, "stop", Problem("1", "?", row.reference)).outcome is not Outcome.RIGHT:
+                    missed.append(text)
+    assert missed == []
+
+
+def test_what_is_read_from_a_right_text_equals_the_reference_for_everybody_else_too():
+    for row in RIGHT:
+        graded = grade(row.text, "stop", Problem("1", "?", row.reference, choices=row.choices))
+        assert graded.answer is not None and same_answer(graded.answer, row.reference, row.choices), row.text
+
+
+@given(
+    st.sampled_from([row for rows in KINDS.values() for row in rows]), st.integers(0, 400), st.sampled_from(["stop", "length"])
+)
+def test_a_text_cut_anywhere_gets_a_grade(row: Row, place: int, finish: Finish):
+    graded = grade(row.text[:place], finish, Problem("1", "?", row.reference, choices=row.choices), row.prompt)
+    assert graded.outcome is not None and (graded.outcome in (Outcome.RIGHT, Outcome.WRONG)) <= (graded.answer is not None)
+
+
+def test_confidence_says_what_was_only_inferred():
+    def confidence(text: str, answer: str = "7", choices: tuple[str, ...] | None = None) -> tuple[str | None, str]:
+        graded = grade(text, "stop", ask(answer, choices))
+        return graded.confidence, graded.how
+
+    assert confidence("Answer: 7") == ("high", "label")
+    assert confidence(r"\boxed{7}") == ("high", "boxed")
+    assert confidence("3 + 4 = 7") == ("low", "last number")
+    assert confidence("7") == ("low", "last number")
+    assert confidence("Oslo", "Oslo") == ("low", "bare")
+    assert confidence("So it is\nB", "B", METALS) == ("low", "last line")
+    assert confidence("Answer: B", "B", METALS) == ("high", "label")
+
+
+def test_an_answer_without_a_reference():
+    assert read_answer("Answer: 7 km") == "7 km"
+    assert read_answer("so $x = 7$. The answer is $x^2$.") == "x^2"
+    assert read_answer("The answer is Oslo, the capital of Norway.") == "Oslo"
+    assert read_answer("Answer: B", METALS) == "B" and read_answer("It is hard to say.", METALS) is None
+    assert read_answer("I guess 7. Wait", prompt="<|im_start|>assistant\n<think>\n") is None
+    assert read_answer("Therefore, it takes 35 minutes.") == "35 minutes" and read_answer("It takes 35 minutes.") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("3 + 4 = 7\nAnswer: 7", 10),
+        ("3 + 4 = 7", None),
+        ("<think>so the answer is 8</think>Answer: 7", 33),
+        (r"so \boxed{7}", 3),
+    ],
+)
+def test_where_the_conclusion_begins(text: str, start: int | None):
+    assert conclusion_start(text, None, "7") == start

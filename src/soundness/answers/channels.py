@@ -110,6 +110,9 @@ _EVENT = re.compile(
     rf"(?P<open>{'|'.join(map(re.escape, _OPENS))})|(?P<close>{'|'.join(map(re.escape, _CLOSES))})|(?P<turn>{_TURN})",
     re.IGNORECASE,
 )
+_MARKED = re.compile(r"[<\[◁]|^\s*(?:analysis|##|Here)")
+"""What a text must hold to have any channel or turn marked at all."""
+_TAGS_ALONE = re.compile(r"(?:\s|</?[a-zA-Z_:]{1,20}>|<\|[^<>|]{1,30}\|>)*")
 _HEADER = re.compile(
     # The header of the model's own turn, which some tools leave in front of what it wrote; at most a few of its marks in a row.
     r"(?:\s*(?:<s>|<\|begin_of_text\|>|(?:<\|im_start\|>|<\|turn>|<start_of_turn>)(?:assistant"
@@ -213,7 +216,10 @@ def split_channels(text: str, prompt: str = "") -> Channels:
     >>> split_channels(text).said.of(text)
     '7'
     """
-    form, opening = _left_open(prompt)
+    form, opening = _left_open(prompt) if prompt else (None, "")
+    if form is None and not _MARKED.search(text):
+        said = _trimmed(text, 0, len(text))
+        return Channels((), None, said, Stretch(0, 0), None, True, None, False, True, "", "", len(text))
     if form is _HARMONY or _MESSAGE.search(text):
         return _split_messages(text, form, opening)
     begin = header.end() if (header := _HEADER.match(text)) else 0
@@ -259,10 +265,10 @@ def _split_tags(text: str, begin: int, form: Form | None, prompt_opening: str) -
                 if closes is current or (current is not None and last_close.get(current.name, -1) < index):
                     cuts.append(_Cut(opened.opening, opened.start, event.start(), event.end(), True))
                     opened = None
-            elif cuts:
-                # A second closing tag: all up to here was still thinking.
+            elif cuts and _TAGS_ALONE.fullmatch(text, event.end()) is None:
+                # A second closing tag: all up to here was still thinking. One with nothing behind it is a stray.
                 cuts[-1] = cuts[-1]._replace(stop=event.start(), resume=event.end())
-            else:
+            elif not cuts:
                 form = form or closes
                 by_prompt = True
                 cuts.append(_Cut(begin, begin, event.start(), event.end(), True))
@@ -296,8 +302,8 @@ def _split_messages(text: str, form: Form | None, prompt_opening: str) -> Channe
         cuts = [cut for cut in cuts if cut.start < said[0]]
         cuts[-1:] = [cut._replace(resume=said[0]) for cut in cuts[-1:]]
     channels = _channels(text, 0, end, cuts, _HARMONY, by_prompt, prompt_opening)
-    spoken = said if said is not None else (end, end)
-    return _with_said(channels, text, _trimmed(text, *spoken))
+    spoken, answer, answer_closed = _spoken(text, _trimmed(text, *(said if said is not None else (end, end))))
+    return replace(channels, said=spoken, answer=answer, answer_closed=answer_closed)
 
 
 def _split_bare(text: str, start: int) -> Channels:
@@ -346,13 +352,14 @@ def _channels(
         transition = text[stretch.stop : resume] if cut.closed and resume < end else form.closing
     first, last = (cuts[0], cuts[-1]) if cuts else (None, None)
     said = _trimmed(text, last.resume if last is not None and last.closed else end if last is not None else begin, end)
-    channels = Channels(
+    said, answer, answer_closed = _spoken(text, said)
+    return Channels(
         spans=tuple(trimmed[index] for index in filled),
         thinking=None if longest is None else trimmed[longest],
         said=said,
         before=_trimmed(text, begin, first.opening) if first is not None else Stretch(begin, begin),
-        answer=None,
-        answer_closed=True,
+        answer=answer,
+        answer_closed=answer_closed,
         form=form,
         opened_by_prompt=by_prompt,
         closed=last is None or last.closed,
@@ -360,17 +367,15 @@ def _channels(
         transition=transition,
         end=end,
     )
-    return _with_said(channels, text, said)
 
 
-def _with_said(channels: Channels, text: str, said: Stretch) -> Channels:
-    """Return `channels` with what is said, the marks of the form around it left out, and the answer block in it."""
+def _spoken(text: str, said: Stretch) -> tuple[Stretch, Stretch | None, bool]:
+    """Return what is said, the marks of the form around it left out, and the answer block in it."""
     mark = _SAID.match(text, said.start, said.stop)
     if mark is not None:
         close = _SAID_END.search(text, mark.end(), said.stop)
         said = _trimmed(text, mark.end(), close.start() if close is not None else said.stop)
-    answer, closed = _answer_block(text, said)
-    return replace(channels, said=said, answer=answer, answer_closed=closed)
+    return said, *_answer_block(text, said)
 
 
 def _answer_block(text: str, said: Stretch) -> tuple[Stretch | None, bool]:

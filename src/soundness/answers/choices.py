@@ -17,7 +17,7 @@ from soundness.answers.texts import REFUSAL, core, opening_binary
 from soundness.answers.values import read_value
 from soundness.records import LETTERS
 
-__all__ = ["Choice", "read_choice", "read_last_line"]
+__all__ = ["Choice", "read_choice", "read_conclusion", "read_last_line"]
 
 
 class Choice(NamedTuple):
@@ -33,10 +33,10 @@ _OPENING = re.compile(
     r"|indeed|option|choice|letter|answer|the|is|it|it's|that|be|to|go|with|would|i|we|think"
     r"|believe"
     r"|guess|say|guessing|my|best|correct|right|final|number|statement|la|el|le|die|der|das"
-    r"|opción|options?|réponse|option|选项|選項|选|是|为)\b|[选項项是为])*",
+    r"|opción|options?|réponse|option|letra|lettre|letter|alternativa|buchstabe|буква|вариант|选项|選項|选|是|为)\b|[选項项是为])*",
     re.IGNORECASE,
 )
-_LEADING = re.compile(r"(?P<open>[(\[{<]?)\s?(?P<letter>[A-Z])(?![\w'’]|-\w)(?P<close>\s?[)\]}>]?)(?P<mark>[.:)]?)")
+_LEADING = re.compile(r"(?P<open>[(\[{<]?)\s?(?P<letter>[A-Z])(?![A-Za-z0-9_'’]|-\w)(?P<close>\s?[)\]}>]?)(?P<mark>[.:)]?)")
 _SMALL = re.compile(r"\s*(?P<open>[(\[]?)(?P<letter>[a-z])(?:(?P<close>[)\]])[.:]?|[.:)])?(?P<rest>\s+\S.*)?\s*", re.DOTALL)
 _JOINED = re.compile(
     r"[\s*)\].]*(?:,|/|&|\+|\bor\b|\band\b|\bnor\b|\boder\b|\bund\b|\bou\b|\bet\b|或|和"
@@ -46,7 +46,7 @@ _JOINED = re.compile(
 _INSIDE = re.compile(
     r"[(\[]([A-Z])[)\]]|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer|[Ll]etter)\s+[(\[]?([A-Z])\b(?!['’])|选项\s*([A-Z])"
 )
-_PHRASE = re.compile(r"[ \t]+(?!(?:because|since|as|is|and|or|which|for|with|due|given|by|from|[-–—])\b)[^\W\d_][\w-]*")
+_PHRASE = re.compile(r"[ \t]+(?!(?:because|since|as|is|and|or|which|for|with|due|given|by|from|[-–—])\b)[A-Za-zÀ-ÿ][\w-]*")
 _CLOSED = re.compile(
     r"\W*$|[,.;:!?](?=\s)|\s+(?:because|since|as|or|and|is|was|which|due|by|for|in|with|that)\b|\s*[(—–]|\s-\s"
 )
@@ -213,7 +213,56 @@ _DENIED = re.compile(
 )
 _HENCE = re.compile(r"^(?:so|thus|therefore|hence)\b[,:]?\s*", re.IGNORECASE)
 _ALONE = re.compile(r"[*_\s\"'`]*[(\[]?([A-Za-z])[)\]]?[.:]?[*_\s\"'`]*")
+_SPOKEN = re.compile(
+    # "It's B.", "I'd say (B)", "so B.", "B it is!", "B, I think", "the best is B"
+    r"(?:.{0,60}\b)?(?:(?:it|that)(?:'s| is| must be| has to be| would be)|(?:i|we)(?:'d|"
+    r" would|'m| am)?\s+(?:say|think|guess|believe|pick|confident|sure)(?:\s+it(?:'s| is))?"
+    r"|definitely|probably|certainly|clearly|go(?:ing)? with|so|thus|hence|must be|best is"
+    r"|best one is)[:,]?\s+(?:option\s+|letter\s+|choice\s+)?[(\[]?([A-Z])[)\]]?\W*"
+    r"|[(\[]?([A-Z])[)\]]?(?:,|\s+it\s+is|\s+is\s+it)(?:\s+(?:i\s+(?:think|believe|guess)"
+    r"|definitely|probably|for sure|of course))?\W*",
+    re.IGNORECASE,
+)
+_VERDICT = re.compile(
+    r"\b(?:statement|claim|assertion|hypothesis|sentence|conclusion|proposition|it|this|that"
+    r"|answer)\b[^.]{0,60}\bis\s+(?:therefore\s+|thus\s+)?(true|false)\W*$",
+    re.IGNORECASE,
+)
 _LISTED = re.compile(r"[*_\s]*[(\[]?([A-Za-z])[)\]]?[.:)]\s*(\S.*)")
+
+
+_CONCLUDES = re.compile(
+    r"\b(?:therefore|thus|hence|in conclusion|in summary|to summari[sz]e|overall|accordingly|consequently)\b|^\W*so\b"
+    r"|\bmost (?:likely|appropriate|probable|accurate|suitable|consistent)\b|\bbest (?:next"
+    r"|choice|option|answer|descri|expl|fit|treat|step|initial|way|match)"
+    r"|\bcorrect\b|\b(?:is|are) (?:strongly )?(?:suggestive of|consistent with)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[a-z0-9)%\]\"'*][.!?])\s+(?=[A-Z(\"*])|\n+")
+_LABEL = re.compile(r"(?<![\w(])[(\[]?([A-Z])[)\].:]\s*(?=\w)|[(\[]([A-Z])[)\]]")
+
+
+def read_conclusion(text: str, choices: Sequence[str]) -> tuple[str, str] | None:
+    """Return the option that a text concludes on though it never says that this is the answer, and the sentence that does so.
+
+    That is one of its last sentences, one that draws a conclusion and names one option and no other.
+
+    >>> planets = ("mercury", "venus", "earth", "mars")
+    >>> read_conclusion("Venus is hotter than Mars. Therefore, the most likely planet is Venus.", planets)
+    ('B', 'Therefore, the most likely planet is Venus.')
+    """
+    choices = tuple(choices)
+    sentences = [sentence for sentence in _SENTENCE.split(text[-3000:]) if sentence.strip()]
+    for sentence in reversed(sentences[-4:]):
+        if not _CONCLUDES.search(sentence) or _DENIED.search(sentence) or len(sentence) > 500:
+            continue
+        named = _named_options(sentence, choices)
+        labels = {one or other for one, other in _LABEL.findall(sentence)} & set(LETTERS[: len(choices)])
+        if len(named) == 1 and labels <= set(named):
+            return named, sentence.strip()
+        if named or labels:
+            return None  # several are weighed: no conclusion
+    return None
 
 
 def read_last_line(line: str, choices: Sequence[str]) -> str | None:
@@ -222,6 +271,14 @@ def read_last_line(line: str, choices: Sequence[str]) -> str | None:
     letters = LETTERS[: len(choices)]
     tidied = tidy(line)
     sentence = re.split(r"(?<=[.!?])\s+", tidied)[-1]
+    spoken = _SPOKEN.fullmatch(sentence.strip(" *_"))
+    if spoken is not None and len(sentence) <= 80:
+        letter = next(group for group in spoken.groups() if group)
+        if letter in letters:
+            return letter
+    verdict = _VERDICT.search(sentence)
+    if verdict is not None and option_of(verdict[1], choices) is not None and len(choices) == 2:
+        return option_of(verdict[1], choices)
     for said in (_HENCE.sub("", tidied), _HENCE.sub("", sentence)):
         bare = said.strip(" *_\"'`")
         whole = option_of(bare, choices) if len(bare.strip(" .")) > 1 else None

@@ -26,7 +26,7 @@ __all__ = ["compare", "letter_of", "option_of", "same_answer"]
 _LETTER = re.compile(
     # "B", "(B)", "B.", "**(b)**", "option B", "B. venus", "(B) venus", "B: venus", "选项B": the letter, and what follows it.
     r"(?:(?:option|choice|answer|letter|选项|選項|選択肢|보기|Option|opción|réponse)\s*)?"
-    r"(?P<open>[(\[]?)\s*(?P<letter>[A-Za-z])\s*(?P<close>[)\]]?)(?P<mark>[.:)-]?)(?:(?P<gap>\s+|(?<=[.:)\]]))(?P<rest>\S.*))?",
+    r"(?P<open>[(\[]?)\s*(?P<letter>[A-Za-z])\s*(?P<close>[)\]]?)(?P<mark>[.:)]|\s-(?=\s)|)(?:(?P<gap>\s+|(?<=[.:)\]]))(?P<rest>\S.*))?",
     re.DOTALL,
 )
 
@@ -44,20 +44,21 @@ def letter_of(text: str) -> tuple[str, str] | None:
     marked = bool(found["close"] or found["mark"])
     if found["rest"] and (not marked or re.match(r"[,;/&+)\]=]|(?:or|and|nor)\b", found["rest"])):
         return None
-    if found["mark"] == "-" and not found["gap"]:
-        return None
-    if (
-        found["letter"].islower()
-        and not (found["open"] and found["close"])
-        and not (marked and found["rest"] and found["mark"] != "-")
-    ):
+    if found["rest"] and re.search(r"[(\[][A-Z][)\]]", found["rest"]):
+        return None  # (A) no (B) yes
+    if found["letter"].islower() and not (found["open"] and found["close"]) and not (marked and found["rest"]):
         return None
     return found["letter"].upper(), (found["rest"] or "").strip()
+
+
+_CIRCLED = "①②③④⑤⑥⑦⑧⑨"
 
 
 def _small_letter(text: str) -> str | None:
     """Return the letter that a lower-case label alone names: "b", "b)"."""
     bare = tidy(text).strip(" .*\"'()[]:")
+    if bare in _CIRCLED:
+        return LETTERS[_CIRCLED.index(bare)] if bare else None
     return bare.upper() if len(bare) == 1 and bare.isascii() and bare.isalpha() else None
 
 
@@ -120,6 +121,8 @@ def _value_against(value: Value, written: str, text: str) -> bool | None:
         relation = {"<=": "≤", ">=": "≥", "!=": "≠"}.get(str(value.parts[0]), str(value.parts[0]))
         return same_formula(f"{name[0] if name else 'x'} {relation} {amount}", text)
     if is_formula(text) or "\\" in text:
+        if "," in written and same_formula(written, text):
+            return True  # "1,2" is 1.2 or a pair
         if value.kind == "number" and value.amounts[0].unit is None and not value.words:
             return same_formula(_as_formula(value, written), text)
         same = same_formula(written, text)
@@ -150,7 +153,8 @@ def option_of(text: str, choices: Sequence[str]) -> str | None:
 
 @lru_cache(maxsize=1 << 14)
 def _option_of(text: str, choices: tuple[str, ...]) -> str | None:
-    if not text.strip() or len(text) > MAX_ANSWER:
+    # A text much longer than any option is none of them; most sentences end here.
+    if not text.strip() or len(text) > 3 * max(map(len, choices), default=0) + 60:
         return None
     letters = LETTERS[: len(choices)]
     label = letter_of(text)
@@ -189,4 +193,6 @@ def _by_text(text: str, choices: tuple[str, ...]) -> str:
 
 def _by_worth(text: str, choices: tuple[str, ...]) -> str:
     """Return the letters of the options that are the same answer as `text`."""
+    if len(text) > 120:
+        return ""
     return "".join(LETTERS[index] for index, choice in enumerate(choices[: len(LETTERS)]) if _compare(choice, text))

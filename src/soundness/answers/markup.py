@@ -19,6 +19,7 @@ _FOLD = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code 
 # comma and full stop stay: between digits they separate, where a plain comma groups.
 _FOLD |= {ord(mark): "-" for mark in "−–‐‑‒﹣－"}
 _FOLD |= {ord(mark): '"' for mark in "“”„‟"} | {ord(mark): "'" for mark in "’‘‛"}
+_FOLD |= {zero + digit: str(digit) for zero in (0x660, 0x6F0, 0x966) for digit in range(10)}  # Arabic, Persian, Devanagari
 _FOLD |= {ord("\u00a0"): " ", ord("\u3000"): " ", ord("\u200b"): " ", ord("\ufeff"): " "}
 
 
@@ -40,6 +41,7 @@ _BARE_STYLE = re.compile(
     rf"\\(?:{_STYLES}|displaystyle|textstyle|limits|left|right|[bB]igg?[lrm]?|rm|bf|it|cal|tt|sf)(?![a-zA-Z])"
 )
 _NAMED = {
+    "Omega": "Ω", "mu": "µ",
     "times": "*", "cdot": "*", "ast": "*", "div": "/", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥", "geq": "≥", "geqslant": "≥",
     "lt": "<", "gt": ">", "ne": "≠", "neq": "≠", "approx": "≈", "simeq": "≈", "sim": "~", "infty": "∞", "pm": "±", "mp": "∓",
     "in": "∈",
@@ -54,7 +56,9 @@ _NAMED = {
 """TeX command -> the character it stands for."""
 _NAME = re.compile(rf"\\({'|'.join(sorted(map(re.escape, _NAMED), key=len, reverse=True))})(?![a-zA-Z])")
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|\\[,!;: ]|~|\\thinspace(?![a-z]))(?=\d{3}(?!\d))")
-_SPACING = re.compile(r"\\[,;:!> ]|~|\\(?:thinspace|hspace\*?\{[^{}]*\}|hfill|\n)(?![a-z])")
+_SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:thinspace|hspace\*?\{[^{}]*\}|hfill|\n)(?![a-z])")
+_UNIT_FRACTION = re.compile(r"(?<![\^_])(?<=\s)\\frac\s?\{\s?([a-zA-Z]{1,12})\s?\}\s?\{\s?([a-zA-Z]{1,12}(?:\^\{?\d\}?)?)\s?\}")
+"""12 \\frac{m}{s}, its text commands taken off, is 12 m/s; as a formula that is the same."""
 _DISPLAY = re.compile(r"\\[()\[\]]")
 _INLINE = re.compile(
     # TeX between dollars, by Pandoc's rule: no blank inside the dollars, no digit behind the closing one ("$5 and $7" is money).
@@ -87,7 +91,7 @@ def tidy(text: str) -> str:
             text, count = _STYLED.subn(r"\1", text)
             if not count:
                 break
-        text = _BARE_STYLE.sub("", text)
+        text = _UNIT_FRACTION.sub(r"\1/\2", _BARE_STYLE.sub("", text))
         text = _SPACING.sub(" ", text)
         money = text.replace("\\$", "\x00")
     else:
@@ -101,7 +105,7 @@ def tidy(text: str) -> str:
             money = money[:-1]
     text = money.replace("\x00", "$")
     if text.count("**") % 2:  # one pair of stars is left over: a power as Python writes it
-        text = re.sub(r"(?<=[\w)])\s?\*\*\s?(?=[\w({-])", "^", text)
+        text = re.sub(r"(?<=[\w)])\*\*(?=[\d({]|-\d|[a-z]\b)", "^", text)
     text = text.replace("**", "").replace("__", "").replace("`", "")
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub(lambda found: found[1] or found[2], text)

@@ -88,9 +88,16 @@ def _states_letter(text: str, letter: str) -> bool:
     return any(re.search(form, text) for form in forms)
 
 
+_NEGATED = re.compile(r"(?<![\d)\]}])(?<![\d)\]}] )(?:minus|negative) \Z", re.IGNORECASE)
+"""A sign in words right before a number; behind another number it subtracts."""
+
+
 def _states_number(text: str, answer: str, value: Fraction) -> bool:
     """Return whether a number of `text` is worth `value`; written in digits, as a fraction, with TeX marks or a sign in words."""
-    if any(number.value == value for number in find_numbers(text)):
+    if any(
+        number.value == value and not _NEGATED.search(text[max(0, number.start - 12) : number.start])
+        for number in find_numbers(text)
+    ):
         return True
     written = answer.strip()
     if "/" in written and _holds_phrase(text, written):

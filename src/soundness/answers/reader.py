@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from soundness.answers.channels import Channels, Stretch, split_channels
-from soundness.answers.choices import read_choice, read_last_line
+from soundness.answers.choices import read_choice, read_conclusion, read_last_line
 from soundness.answers.equality import compare, letter_of, option_of
 from soundness.answers.formulas import is_formula
 from soundness.answers.markup import fold, tidy
@@ -88,7 +88,9 @@ def _kind_of(reference: str | None, choices: Sequence[str] | None) -> _Kind:
     label = letter_of(first)
     if label is not None and len(first.strip()) <= 3 and not label[1]:
         return _Kind("letter", reference, None)
-    if read_value(first) is not None:
+    if read_value(first) is not None and not re.fullmatch(r"\s*-?\d+(?:\s?,\s?-?\d+)+\s*", first.replace("$", "")):
+        return _Kind("number", reference, None)
+    if re.fullmatch(r"[\s$]*\d{1,3}(?:,\d{3})+[\s$]*", first):
         return _Kind("number", reference, None)
     return _Kind("formula" if is_formula(first) or "\\" in tidy(first) else "text", reference, None)
 
@@ -162,7 +164,7 @@ def _read_letter(segment: str, kind: _Kind) -> Reading | None:
         joined = re.match(r"[)\]]?\s*(?:,|/|or|and)\s*[(\[]?[A-Z]\b", rest)
         if joined is not None:
             return Reading(None)
-        if re.match(r"[)\].:,;]|\s*$|\s+(?:because|since|as|is|which)\b|\s*[-–—(]", rest):
+        if re.match(r"[)\].:,;]|\s*$|\s+(?:because|since|as|is|which)\b|\s+[-–—]\s|\s*\(", rest):
             return Reading(said[1])
     return read_text(segment, reference=kind.reference)
 
@@ -171,7 +173,7 @@ def _stated(text: str, statement: Statement, kind: _Kind, stop: int) -> _Found |
     """Return what a statement says, or None where it names no answer at all."""
     segment = statement.of(text)
     boxed = statement.source == "boxed"
-    if statement.source == "hashes" and not _is_answer_mark(text, statement, kind):
+    if statement.source == "hashes" and not _is_answer_mark(text, statement, kind, stop):
         return None
     if statement.source in ("reversed", "judged") and not _names_answer(segment, statement.source, kind):
         return None
@@ -201,7 +203,7 @@ def _located(text: str, start: int, stop: int, answer: str | None) -> Stretch:
     return Stretch(start + left, max(start + left, start + len(segment.rstrip())))
 
 
-def _is_answer_mark(text: str, statement: Statement, kind: _Kind) -> bool:
+def _is_answer_mark(text: str, statement: Statement, kind: _Kind, stop: int) -> bool:
     """Return whether a line that begins with #### holds an answer, as in GSM8K, and is no heading of the fourth level."""
     content = tidy(statement.of(text)).strip(" *:")
     if re.match(
@@ -218,10 +220,10 @@ def _is_answer_mark(text: str, statement: Statement, kind: _Kind) -> bool:
         return letter_of(content) is not None
     value = read_value(content)
     if value is not None:
-        return not value.words or not text[statement.stop :].strip() or value.words.split()[0].islower()
+        return not value.words or not text[statement.stop : stop].strip() or value.words.split()[0].islower()
     if is_formula(content):
         return True
-    following = text[statement.stop :].strip()
+    following = text[statement.stop : stop].strip()
     return (
         kind.name in ("text", "unknown") and (not following or next_question(following, 0) == 0) and len(content.split()) <= 8
     )
@@ -332,20 +334,37 @@ def _unmarked(text: str, start: int, stop: int, kind: _Kind) -> _Found | None:
         letter = read_last_line(lines[-1], kind.choices)
         if letter is None and len(lines) > 1 and len(lines[0]) <= 200 and option_of(core(lines[0]), kind.choices):
             letter = option_of(core(lines[0]), kind.choices)  # the answer first, then reasons
-        place = text.rfind(lines[-1], start, stop)
-        span = _located(text, place, place + len(lines[-1]), letter)
-        return None if letter is None else _Found(span.start, span.stop, False, letter, span, "last line", False)
+        line, how = lines[-1], "last line"
+        if letter is None and (concluded := read_conclusion(said, kind.choices)) is not None:
+            letter, line, how = *concluded, "conclusion"
+        place = text.rfind(line, start, stop)
+        if letter is None or place < 0:
+            return None
+        span = _located(text, place, place + len(line), None)
+        return _Found(span.start, span.stop, False, letter, span, how, False)
     if kind.name in ("text", "formula", "letter", "unknown"):
         return _bare_reply(text, start, stop, whole, kind)
-    reading = last_number(fold(said))
+    reading = last_number(said)
     if reading is None:
         return None
     return _Found(start, stop, False, reading.answer, _located(text, start, stop, reading.answer), "last number", False)
 
 
+_CONCLUDING = re.compile(
+    r"(?:^|[.!?\n]\s*)(?:\*\*)?(?:so|thus|therefore|hence|in total|altogether)\b,?(?P<said>[^\n]{0,300}\d[^\n]{0,200})$",
+    re.IGNORECASE,
+)
+
+
 def _bare_reply(text: str, start: int, stop: int, whole: str, kind: _Kind) -> _Found | None:
     """Return a reply that is nothing but an answer: one short line without a verb, or one formula."""
     lines = [line for line in whole.splitlines() if line.strip(" \t`$") and not re.fullmatch(r"\s*\\[\[\]]\s*", line)]
+    concluding = _CONCLUDING.search(whole) if kind.name == "unknown" else None
+    if concluding is not None:  # "Therefore, it takes John 35 minutes."
+        reading = last_number(whole[concluding.start("said") :])
+        if reading is not None and reading.answer is not None:
+            span = _located(text, start, stop, reading.answer)
+            return _Found(start, stop, False, reading.answer, span, "last number", False)
     if len(lines) != 1 or len(whole) > 200 or REFUSAL.match(whole):
         return None
     line = lines[0]
@@ -392,6 +411,7 @@ def _read_text(text: str, kind: _Kind, prompt: str, finish: Finish, right: Calla
     channels = split_channels(text, prompt)
     if finish == "length" and channels.end < len(text):
         finish = "stop"  # the turn had ended before the limit came
+    text = fold(text)
     if not channels.closed:
         if finish == "length" or (channels.form is not None and channels.form.name.startswith("harmony")):
             return _Answer(None, finish == "length", "low")
@@ -409,6 +429,10 @@ def _read_text(text: str, kind: _Kind, prompt: str, finish: Finish, right: Calla
         if not found and stop == channels.said.stop:
             return _Answer(None, True, "low")
     last_found = _chosen(found)
+    if last_found is not None and not last_found.strong and kind.name == "number":
+        # "Result: 12" may head a step: a number that comes later is the result.
+        later = last_number(text[last_found.stop : stop])
+        last_found = last_found if later is None or later.answer is None else None
     if last_found is not None:
         return _Answer(last_found, False, "high" if last_found.strong else "low")
     return _Answer(_unmarked(text, channels.said.start, stop, kind), False, "low")
@@ -505,6 +529,7 @@ def conclusion_start(
     """Return the character where the last outright statement of an answer begins, or None where nothing is stated outright."""
     kind = _kind_of(reference, choices)
     channels = split_channels(text, prompt)
+    text = fold(text)
     if not channels.closed:
         last = channels.spans[-1] if channels.spans else channels.said
         found, _ = _findings(text, last.start, last.stop, kind)

@@ -32,13 +32,22 @@ _OR = re.compile(r"[\s,*%]*\b(?:or|and/or|oder|ou)\b\s*", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:,|\band\b|&|\bund\b|\bet\b|;)\s*(?:also\s+)?$", re.IGNORECASE)
 _RESULT = re.compile(
     # Words that lead from a first number to the one that it comes to.
-    r",\s+or\s+(?=[$€£]?\d)|[,;:—-]?\s*\b(?:which|that|this|so|thus|hence|therefore|giving"
-    r"|making|leaving|for a total|totall?ing|in total|altogether|equals?|is|comes to|amounts"
-    r" to|adding up to|i\.e\.|yielding|resulting in|meaning|means|for a|with a total)\b|=|→|⇒"
-    r"|≈",
+    r",\s+or\s+(?=[$€£]?\d)|[,;:—-]?\s*\b(?:which (?:is|are|gives?|makes?|equals?|means|comes"
+    r"|leaves?|totals?|amounts|rounds)|rounds (?:up |down )?to|so|thus|hence"
+    r"|therefore|giving|making|leaving|for a total|totall?ing|in total|altogether|equals?|is"
+    r"|comes to|amounts to|adding up to|yielding"
+    r"|resulting in|meaning|means|for a|with a total|makes?|made|gives?|holds?|costs?"
+    r"|contains?|has|have|needs?|leaves?|takes?|weighs?"
+    r"|sum to|adds? up to)\b|\bi\.e\.|=|→|⇒|≈",
     re.IGNORECASE,
 )
 _OPERATOR = re.compile(r"\s?(?:[-+*/^×÷·]\s?(?=[\w(\\$√])|[(\\√{](?![,.\s])|[a-zA-Zα-ω](?![a-zA-Z])|π|!)")
+_CALCULATION = re.compile(
+    # Words that go on calculating: the number in front is not the answer ("7 squared", "7 times x", "7 m by 8 m", "7 percent of x").
+    r"\s(?:squared|cubed)\b|\s(?:times|multiplied by|divided by|plus|minus|over|mod(?:ulo)?|to"
+    r" the|by|x)\s+(?:[$€£]?\d|[b-zA-Z](?!\w))"
+    r"|\s?%?\s?of\s+[a-zA-Z](?!\w)"
+)
 _ADJUNCT = re.compile(
     # Words that hang a number on to the result: "after 3 years", "of the 12 students", "per 5 kg", "out of 24".
     r"\b(?:after|in|within|during|over|for|per|every|each|before|until|since|on|at|from|with"
@@ -51,14 +60,21 @@ _ADJUNCT = re.compile(
     r"|average of|between)\s+\S+\s+(?:and\s+)?$",
     re.IGNORECASE,
 )
+_PURPOSE = re.compile(
+    # "3 hours to paint 2 rooms"; but "double it to get 14" leads to the result.
+    r"\bto\s+(?!get|obtain|make|have|yield|be|reach|give|find|total|become|arrive|equal|form"
+    r"|leave)[a-z]+\s+(?:the\s+|all\s+|another\s+)?$",
+    re.IGNORECASE,
+)
 _TIME_ADJUNCT = re.compile(
-    r"\b(?:for|in|over|within|during|after|every|per|at|on|with)\s+(?:the\s+|another\s+|a\s+"
-    r"|all\s+)*[$€£]?$",
+    r"\b(?:for|in|over|within|during|after|every|per|at|on|with)\s+(?:(?:the|another|a|all"
+    r"|last|next|first|past|final|remaining|other)\s+)*[$€£]?$",
     re.IGNORECASE,
 )
 _WEAK = re.compile(r"\b(?:for|with|at|on|by|in|from)\s+(?:the\s+|a\s+|an\s+|only\s+|just\s+)*[$€£]?$", re.IGNORECASE)
 _WORDED = re.compile(r"[A-Za-z]{2,}\W+[A-Za-z]{2,}")
 _ASSIGNED = re.compile(r"(?<![\w\\])([a-zA-Z](?:_\{?\w+\}?)?)\s*=(?!=)")
+_TURNED = re.compile(r"(?:^|[\s,;])(-?[$€£]?\d[\d.,]*(?:/\d+)?)\s*=\s*[a-zA-Z](?:_\w+)?\W*$")
 _CLAUSE = re.compile(r"[,;:]\s|\s[-—]\s|\s(?:and|so|which|giving|making|for a total|therefore|thus|or|but)\s", re.IGNORECASE)
 _WORD_NUMBER = re.compile(
     r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen"
@@ -66,8 +82,10 @@ _WORD_NUMBER = re.compile(
     r"|sixty|seventy|eighty|ninety|half|a (?:hundred|thousand|million|dozen|third|quarter|half))\b",
     re.IGNORECASE,
 )
+_REPEATING = re.compile(r"-?\d+\.\d{2,40}(?:\.\.\.|…)$")
 _COPULA = re.compile(r"\s?(?:です|である|だ|입니다|이다|예요|이에요|이다)[.。]?$")
 _ALTERNATIVE = re.compile(r",?\s+(?:or|oder|ou)\s+|\s+\(?(?:or|i\.e\.)\s+", re.IGNORECASE)
+_REASON = re.compile(r"\s(?:because|since)\s", re.IGNORECASE)
 _IDLE = re.compile(
     r"(?:[\s:*_\"'`|=≈~(]|\b(?:approximately|about|around|roughly|exactly|only|just|simply"
     r"|equal to|indeed|therefore|thus|the number|the value|equals|that is)\b)*",
@@ -95,6 +113,9 @@ def read_number(segment: str, *, boxed: bool = False, comma: bool = False) -> Re
     A segment that is a value or a formula as a whole is read whole: "3x" states 3x and not 3. Of a sentence the result is read:
     behind the last equals sign, behind "which is", the last number that is not hung on by "after", "of", "per" and the like.
     """
+    repeating = _REPEATING.search(tidy(segment).strip(" |*"))
+    if repeating is not None:
+        return Reading(repeating[0].replace("...", "…"))
     text = tidy(segment).strip(" \t\n")
     if not boxed:
         text = text.strip(" |")
@@ -136,7 +157,12 @@ def read_number(segment: str, *, boxed: bool = False, comma: bool = False) -> Re
 def _equation(text: str, boxed: bool, comma: bool) -> Reading | None:
     """Return what stands behind the last equals sign, where it is a value or a formula."""
     head, sign, right = text.rpartition("=")
-    if not sign or not re.search(r"\d|\\|π|√", right):
+    if not sign:
+        return None
+    turned = _TURNED.search(text)
+    if turned is not None and read_value(turned[1], comma=comma) is not None:
+        return Reading(turned[1])  # 160 = y
+    if not re.search(r"\d|\\|π|√", right):
         return None
     names = _ASSIGNED.findall(text)
     if len(set(names)) > 1 and not re.search(r"[-+*/]", head.rpartition("=")[2]):
@@ -182,9 +208,11 @@ def _leading(text: str, comma: bool) -> Reading | None:
         return Reading(None, rest)  # 3 apples and 4 oranges
     later = _RESULT.search(rest)
     if later is not None:
-        result = _sentence(rest[later.start() :], comma)
+        result = _sentence(rest[later.start() :], comma, words=False)
         if result is not None and result.answer is not None and _comes_to(rest, later):
             return result
+    if _CALCULATION.match(rest):
+        return Reading(None, rest)
     unit = re.match(r"\s?(?:\(?[a-z][a-z'-]*\)?)(?:\s(?:per|a|an|each)\s[a-z]+)?(?![\w'])", rest)
     named = read_value(written + unit[0]) if unit is not None and not _CLAUSE.match(unit[0] + " ") else None
     if (
@@ -208,12 +236,17 @@ def _comes_to(rest: str, mark: re.Match[str]) -> bool:
     ) is None and not (re.match(r"\s*\(", rest))
 
 
-def _sentence(text: str, comma: bool) -> Reading | None:
+def _sentence(text: str, comma: bool, words: bool = True) -> Reading | None:
     """Return the result of a sentence: the last of its numbers that is not hung on to another, or a number in words."""
+    aside = re.search(r"\s\([^()]*\)\W*$", text)
+    if aside is not None and re.search(r"\d", text[: aside.start()]):
+        text = text[: aside.start()]  # (4 packs of 5)
+    reason = _REASON.search(text)
+    if reason is not None and re.search(r"\d", text[: reason.start()]):
+        text = text[: reason.start()]  # because that is how much he earns a week
     values = find_values(text, comma=comma)
     if not values:
-        words = list(_WORD_NUMBER.finditer(text))
-        for word in reversed(words):
+        for word in reversed(list(_WORD_NUMBER.finditer(text)) if words else []):
             value = value_at(text, word.start(), comma=comma)
             if value is not None and not (
                 word[0].casefold() == "one" and re.match(r"\s+(?:of|can|must|has|who|that|way|another)\b", text[word.end() :])
@@ -224,7 +257,7 @@ def _sentence(text: str, comma: bool) -> Reading | None:
     for index, value in enumerate(values):
         before = text[: value.start]
         timed = value.amounts[0].unit is not None and value.amounts[0].unit.dimension in ("s", "month")
-        if _ADJUNCT.search(before) or (timed and _TIME_ADJUNCT.search(before)):
+        if _ADJUNCT.search(before) or _PURPOSE.search(before) or (timed and _TIME_ADJUNCT.search(before)):
             if _WEAK.search(before) and not timed:
                 weak.append(index)
             continue
@@ -286,8 +319,17 @@ _SMALL_TALK = re.compile(
 _CHECK = re.compile(
     r"^\W*(?:to (?:check|verify|double-check|confirm)|check(?:ing)?\b|verif\w+|double-check|we"
     r" can (?:check|verify)|let'?s (?:check|verify)|note\b|for (?:reference|comparison"
-    r"|example)|n\.?b\.?\b|remember\b|proof\b|because\b|since\b|reminder\b|source\b"
-    r"|reference\b|probe\b|vérif\w+|nota\b|\(\d+ (?:steps?|schritte)\))",
+    r"|example)|n\.?b\.?\b|remember\b|proof\b|reminder\b|source\b"
+    r"|reference\b|probe\b|vérif\w+|nota\b|\(\d+ (?:steps?|schritte)\)|\([^()]*\)\W*$|\[\d{1,3}\]"
+    r"|(?:confidence|certainty|time|score|rating|tokens?|words?|difficulty|page|level|likelihood)\b[^.\n:]{0,20}:)",
+    re.IGNORECASE,
+)
+_DISOWNED = re.compile(
+    # Sentences that name a number in order to say that it is not the answer.
+    r"\b(?:wrong|incorrect|mistaken|false)\s+(?:answer|result|number|value)|\bwould (?:be|have"
+    r" been)\b.*\bif\b|\bcommon (?:mistake|error)\b"
+    r"|\b(?:answer|result) (?:is|was|can|could|will|would)(?:n't|not| not)\b|\b(?:answer"
+    r"|result) can't\b|^\W*\(?if\b.*\banswer would\b",
     re.IGNORECASE,
 )
 _SENTENCES = re.compile(r"(?<=[.!?])[\s*_]+(?=[^\d\s])|(?<=\d[.!?])\s+(?=[A-Z])|\n+|(?<=[。！？])")
@@ -299,11 +341,13 @@ def last_number(text: str, *, comma: bool = False) -> Reading | None:
     >>> last_number("She makes 18 dollars. To check: 9 * 2 = 18 and 16 - 3 - 4 = 9.").answer
     '18 dollars'
     """
-    sentences = [sentence for sentence in _SENTENCES.split(text[-4000:]) if re.search(r"\d|[½⅓⅔¼¾]|\\frac", sentence)]
-    passed: list[str] = []
+    every = _SENTENCES.split(re.sub(r"(?<=\w)\s?\[\d{1,3}\](?!\()", "", text[-4000:]))  # without marks of sources: [1]
+    sentences = [sentence for sentence in every if re.search(r"\d|[½⅓⅔¼¾]|\\frac", sentence)]
+    if not sentences:  # "She has six apples."
+        spelt = [sentence for sentence in every if _WORD_NUMBER.search(sentence)]
+        return read_number(spelt[-1], comma=comma) if spelt and not _DISOWNED.search(spelt[-1]) else None
     for sentence in reversed(sentences[-40:]):
-        if _SMALL_TALK.search(sentence) or _CHECK.search(sentence):
-            passed.append(sentence)
+        if _SMALL_TALK.search(sentence) or _CHECK.search(sentence) or _DISOWNED.search(sentence):
             continue
         bold = re.findall(r"\*\*([^*\n]{1,80})\*\*", sentence)
         for piece in reversed(bold):
@@ -339,8 +383,9 @@ def read_formula(segment: str, *, boxed: bool = False) -> Reading | None:
             return Reading(", ".join(tidy(piece) for piece in marked), "." if outside.strip() else "")
         if marked:
             return Reading(tidy(marked[-1]), ".")
-    text = tidy(segment).strip(" |").rstrip(".,;:")
+    text = tidy(segment).strip().rstrip(".,;:")
     if not boxed:
+        text = text if text.count("|") % 2 == 0 and text.count("|") else text.strip(" |")
         text = re.split(r",?\s+(?:because|since|where|for all|when|which|as\s)\b|\.\s+[A-Z]", text, maxsplit=1)[0]
         words = re.match(
             r"(?:(?:the|that|it|is|are|be|given|by|simply|therefore|thus|then|just|equal|to|:|we|have"
@@ -371,7 +416,7 @@ def read_text(segment: str, *, reference: str | None = None, boxed: bool = False
     )
     if bold is not None and bold[1].strip(" .:"):
         return Reading(tidy(bold[1]).strip(" .:"), segment[bold.end() :])
-    stripped = tidy(segment).strip().strip("*\"'`|").strip()
+    stripped = tidy(segment).strip().strip("\"'`|").strip()
     if re.search(r"\w", stripped):
         stripped = re.sub(r"[\s,;:。，]+$|(?<![.])[.!?]+$", "", stripped).strip().rstrip(".!?,;:* 。").strip() or stripped
     stripped = re.split(r"[。！]", stripped, maxsplit=1)[0].strip() or stripped

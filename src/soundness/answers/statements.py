@@ -58,9 +58,10 @@ class Statement:
 
 # --- markers ----------------------------------------------------------------------------------------------------------
 
-_COLON = r"[ \t*_]{0,8}(?:[:=|]|->|→|⇒)[ \t*_:]{0,12}"
+_COLON = r"(?:[ \t*_]{0,8}(?:[:=|]|->|→|⇒)|[*_]{0,3}[ \t]-(?=[ \t]))[ \t*_:]{0,12}"
 _LINK = (
-    rf"(?:{_COLON}|[\s*_\"']{{0,8}}\b(?P<copula>is|was|would be|should be|must be|will be|could"
+    rf"(?:{_COLON}|[\s*_\"']{{0,8}}\b(?P<copula>isn't|is not|wasn't|was not|can't be|cannot be"
+    rf"|is|was|would be|should be|must be|will be|could"
     rf" be|might be|may be|has to be|ought to be|equals"
     r"|comes to|comes out to be|turns out to be|works out to be|becomes|appears to be|seems to be|are)\b[\s*_:\"]*)"
 )
@@ -77,12 +78,12 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
             re.IGNORECASE,
         ),
     ),
-    "bare": (("answer", "result"), re.compile(r"(?:answer|result)[\s*_]+(?=[\d$\\(-])", re.IGNORECASE)),  # "final answer 18"
+    "bare": (("answer", "result"), re.compile(r"(?:answer|result)[ \t*_]+(?=[\d$\\(-])", re.IGNORECASE)),  # "final answer 18"
     "ans": (("ans",), re.compile(r"ans\.?(?:[ \t]*[:=]|[ \t]+(?=[\d$(-]))[ \t*_]*", re.IGNORECASE)),
     "result": (
         ("result", "solution", "value", "output"),
         re.compile(
-            rf"(?:result|solution|value|output)\b{_STAR}{_NOTE}(?P<about>[ \t]+(?:to|for|of)[ \t]+[^.:=\n]{{1,80}}?)?"
+            rf"(?:result|solution|value|output)\b{_STAR}{_NOTE}(?P<about>[ \t]+(?:to|for|of)[ \t]+[^.,:=\d\n]{{1,40}}?)?"
             rf"(?:{_COLON}|[ \t*_]*\b(?:is|equals)\b[ \t*_:]*)",
             re.IGNORECASE,
         ),
@@ -111,9 +112,10 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
     ),
     # "The correct option is", "my choice:"
     "choice": (
-        ("option", "choice", "one", "alternative", "pick", "guess", "statement", "completion", "diagnosis"),
+        ("option", "choice", "one", "alternative", "pick", "guess", "statement", "completion", "diagnosis", "letter"),
         re.compile(
-            rf"(?:option|choice|one|alternative|pick|guess|statement|completion|diagnosis)\b{_STAR}{_LINK}", re.IGNORECASE
+            rf"(?:option|choice|letter|one|alternative|pick|guess|statement|completion|diagnosis)\b{_STAR}{_LINK}",
+            re.IGNORECASE,
         ),
     ),
     # German and Dutch; French; Spanish, Portuguese and Italian
@@ -147,9 +149,9 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
         ),
     ),
     "option": (
-        ("opción corr", "opção corr", "opzione corr", "option corr", "bonne option"),
+        ("opción corr", "opção corr", "opzione corr", "option corr", "bonne option", "alternativa corr", "richtig ist"),
         re.compile(
-            r"(?:bonne[ \t]+)?(?:opción|opção|opzione|option)(?:[ \t]+(?:correcta|correta|corretta"
+            r"richtig ist[ \t]+|(?:bonne[ \t]+)?(?:opción|opção|opzione|option|alternativa)(?:[ \t]+(?:correcta|correta|corretta"
             r"|correcte))?[ \t]*(?:[:=]|[ \t](?:es|é|è|est)\b)[ \t*_]*",
             re.IGNORECASE,
         ),
@@ -164,7 +166,12 @@ _KINDS: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
         ),
     ),
     # Chinese, Japanese, Korean
-    "zh": (("答案",), re.compile(r"答案(?:选项|選項)?[ \t*_]*(?:(?:应该|应|應該|應|就|便)?(?:是|为|為|选|選)|[:=])[ \t*_:]*")),
+    "zh": (
+        ("答案",),
+        re.compile(
+            r"答案(?:选项|選項)?(?:[】\]][ \t*_]*:?|[ \t*_]*(?:(?:应该|应|應該|應|就|便)?(?:是|为|為|选择|選擇|选|選)|[:=]))[ \t*_:]*"
+        ),
+    ),
     "zhpick": (
         ("选", "選"),
         re.compile(r"(?:选择|選擇|选|選)(?:项|項)?[ \t]*(?:是|为|為|[:=])?[ \t*_]*"),
@@ -221,7 +228,7 @@ _HEADING = re.compile(
     r"|endergebnis|ergebnis|réponse(?: finale)?|respuesta(?: final)?|最终答案|答案|最終的な答え|答え|최종 답|정답)[ \t:*_]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_HASHES = re.compile(r"^[ \t]*####[ \t]*(?!#)(?P<content>[^\n]{1,200})$", re.MULTILINE)
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(?!#)(?P<content>\S[^\n]{0,199})$", re.MULTILINE)
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(?P<bare>[\w.-]+))")
 _BETWEEN_BOXES = re.compile(
     r"[\s$.]*(?:,|;|and|or|&|und|et|y|\\(?:quad|text\s*\{\s*(?:and|or|,)\s*\})|\\[,;! ]"
@@ -237,15 +244,14 @@ _FIELD = re.compile(
 _STRING = re.compile(r"\"((?:[^\"\\\n]|\\.){0,2000})\"|'((?:[^'\\\n]|\\.){0,2000})'")
 _SCALAR = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|True|False|null|None")
 _REVERSED = re.compile(
-    # "18 is the answer", "(B) is correct", "option C is the right choice": the answer stands first.
-    r"(?<![ \t])[ \t]{1,4}(?:is|was|are|would be|must be|should be)[ \t]+(?:(?:therefore|thus|clearly|indeed|definitely)[ \t]+)?"
-    r"(?:(?:the|my|our|your)[ \t]+(?:(?:final|correct|right|best|most likely|required|desired"
-    r"|most appropriate)[ \t]+)*(?:answer|choice|option|result|solution|one)\b"
-    r"(?![ \t]+(?:to|for|of)[ \t]+(?:step|part|question))|(?P<judged>(?:the[ \t]+)?(?:most["
-    r" \t]+likely[ \t]+)?(?:correct|right|best|most appropriate|true one)\b))",
+    # "18 is the answer", "(B) is correct", "option C is the right choice": the answer stands first. From the verb on.
+    r" (?:is|was|are|would be|must be|should be)[ \t]+(?:(?:therefore|thus|clearly|indeed|definitely)[ \t]+)?"
+    r"(?:(?:the|my|our|your)[ \t]+(?:(?:final|correct|right|best|most likely|required|desired|most appropriate)[ \t]+)*"
+    r"(?:answer|choice|option|result|solution|one)\b(?![ \t]+(?:to|for|of)[ \t]+(?:step|part|question))"
+    r"|(?P<judged>(?:the[ \t]+)?(?:most[ \t]+likely[ \t]+)?(?:correct|right|best|most appropriate|true one)\b))",
     re.IGNORECASE,
 )
-_REVERSED_WORDS = ("answer", "correct", "right", "best", "choice", "appropriate", "option", "result", "solution")
+_REVERSED_VERBS = (" is ", " was ", " are ", " would be ", " must be ", " should be ")
 _SUBJECT = re.compile(r"[^.!?;,\n]{1,90}$")
 
 # --- what does not count ----------------------------------------------------------------------------------------------
@@ -258,7 +264,20 @@ _DENIED_WORDS = frozenset(
     " erroneous mistaken falsche falschen mauvaise incorrecte"
     " incorrecta errada no not isn't without whose any every each multiple many several two"
     " both these those common commonly typical if when"
-    " whether step sub-question".split()
+    " whether step sub-question suppose supposing assume assuming imagine".split()
+)
+_SOMEBODY = re.compile(
+    # What somebody might think the answer is: "you might think the", "some would say the", "at first glance the".
+    r"\b(?:might|may|could|would|some|many|most|people|students?|one|naively|intuition"
+    r"|tempt\w*|first glance|at first)\b[^.]*\b(?:think|guess|say|says|assume|believe|expect"
+    r"|conclude|suppose|suggests?|that)\b[^.]{0,20}$"
+    r"|\bat first(?: glance| sight)?\b",
+    re.IGNORECASE,
+)
+_OTHERWISE = re.compile(
+    r"[\s*_\"'-]*(?:alternatively|otherwise|for comparison|by contrast|in contrast|in the"
+    r" other case|in that case|on the other hand)\b",
+    re.IGNORECASE,
 )
 _PASSED_OVER = frozenset("final correct right the a an given chosen".split())
 _DENIED_CJK = ("错误", "错误的", "错的", "错", "誤った", "틀린", "不正确的", "假答案")
@@ -286,6 +305,7 @@ _JUDGEMENT = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(r"[\s*_\"']*(?:not\b|n't\b|neither\b|never\b|no longer\b|nicht\b|pas\b|no es\b|不是|ではない)", re.IGNORECASE)
+_DENIALS = ("isn't", "is not", "wasn't", "was not", "can't be", "cannot be")
 _BUT = re.compile(
     r"(?:\b(?:but(?: rather)?|rather|instead|it is|it's|sondern|mais|sino)\b|而是)[\s,:]*(?:it"
     r" is\s+|is\s+)?",
@@ -338,7 +358,7 @@ _LINE = re.compile(rf"[^\n]{{0,{MAX_STATED}}}")
 _NEXT_LINE = re.compile(
     rf"(?:[ \t]*(?:\n|```[a-z]*[ \t]*\n|\\\[[ \t]*\n|\$\$[ \t]*\n|---+[ \t]*\n)){{1,6}}([^\n]{{0,{MAX_STATED}}})"
 )
-_PAUSE = re.compile(r"[.!?。！？]\s")
+_PAUSE = re.compile(r"[.!?。！？]\s|\s\(")
 _SENTENCE_BREAK = re.compile(r"[.!?][\s*_\"')\]]|[。！？\n]|[:;]\s")
 
 _QUESTION = re.compile(
@@ -471,10 +491,17 @@ def _statement(text: str, marker: re.Match[str], kind: str, copula: str, about: 
     if _denied(text, marker.start(), about, copula):
         return None
     begin, end, runs_on = _segment(text, marker.end(), stop, label)
+    if text[begin - 2 : begin] == "**" and text.count("**", begin, end) % 2:
+        begin -= 2  # the marker has swallowed the stars that open what is stated
     content = text[begin:end]
     if not content.strip(" \t*_:$") or _PLACEHOLDER.match(content) or _QUOTED_FORM.match(content):
         return None
-    if not label:
+    if copula in _DENIALS:
+        turn = _BUT.search(text, begin, end)
+        if turn is None:
+            return None
+        begin = turn.end()
+    elif not label:
         turned = _after_denial(text, begin, end)
         if turned is None or _JUDGEMENT.match(content) is not None:
             return None
@@ -501,6 +528,8 @@ def _denied(text: str, place: int, about: str, copula: str) -> bool:
     if words and (words[-1] in _DENIED_WORDS or (words[-2:-1] and words[-2] in ("common", "commonly", "step", "part"))):
         return True
     if sentence.rstrip().endswith(_DENIED_CJK) or (about and _ABOUT_STEP.search(about)):
+        return True
+    if _SOMEBODY.search(sentence) or _OTHERWISE.match(text[sentence_start(text, place) : place]):
         return True
     return before[-1:] in ('"', "'") and not copula  # quoted: an instruction, or a JSON field
 
@@ -636,9 +665,14 @@ def _fields(text: str, start: int, stop: int) -> Iterator[Statement]:
 
 
 def _reversed(text: str, start: int, stop: int) -> Iterator[Statement]:
-    if not any(word in text for word in _REVERSED_WORDS):
-        return
-    for found in list(_REVERSED.finditer(text, start, stop))[-MAX_MARKERS:]:
+    places = []
+    for verb in _REVERSED_VERBS:
+        place = text.find(verb, start, stop)
+        while place >= 0:
+            places.append(place)
+            place = text.find(verb, place + 1, stop)
+    every = (_REVERSED.match(text, place, stop) for place in sorted(places))
+    for found in [one for one in every if one is not None][-MAX_MARKERS:]:
         subject = _SUBJECT.search(text, max(start, found.start() - 90), found.start())
         if subject is None:
             continue

@@ -20,9 +20,11 @@ __all__ = ["REFUSAL", "alternatives", "binary", "core", "plain", "same_text"]
 _ARTICLES = frozenset({"a", "an", "the"})
 _TOKENS = re.compile(
     # Words, with the marks that belong to them (C++, C#); then marks of mathematics and logic, which are never dropped.
-    r"[^\W_]+(?:\+\+|#)?|(?<=\d):(?=\d)|[-+*/=<>≤≥≠!^~&|%±√→¬∧∨@\\{}\[\]()]"
+    r"[^\W_]+(?:\+\+|#)?|(?<=\d):(?=\d)|[^\w\s.,;:?\"'`…«»„“”·•、。，！？；：]"
 )
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?=\s|$)")
+_SUBSCRIPT = re.compile(r"(?<=[A-Za-z)])_\{?(\d{1,3}|[a-z])\}?(?![A-Za-z])")
+_SPACED_INITIALS = re.compile(r"(?<=\b[^\W\d_]\.)\s+(?=[^\W\d_]\.)")
 _INITIALS = re.compile(r"\b(?:[^\W\d_]\.){2,}|\b(?:Mr|Mrs|Ms|Dr|St|Mt|Jr|Sr|vs|etc|No|Prof)\.")
 _HYPHEN = re.compile(r"(?<=[^\W\d])[-/](?=\w)|(?<=\w)[-/](?=[^\W\d])")
 _QUOTES = re.compile(r"[\"`«»„“”]|(?<!\w)'|'(?!\w)")
@@ -47,6 +49,8 @@ def plain(text: str) -> str:
     Signs stay where they stand for something: in front of a word, behind it, or alone; a hyphen or slash inside a word joins two.
     """
     bare = tidy(text).strip().rstrip(_END)
+    bare = _SUBSCRIPT.sub(r"\1", bare)
+    bare = _SPACED_INITIALS.sub("", bare)
     bare = _INITIALS.sub(lambda found: found[0].replace(".", ""), bare)
     bare = _APOSTROPHE.sub("", _QUOTES.sub(" ", bare))
     if re.fullmatch(r"[!¬~]\s?\w+|[-+]\s?\w+|\w+\s?[-+]", bare) is None:
@@ -55,7 +59,7 @@ def plain(text: str) -> str:
     words = sum(token[0].isalnum() for token in tokens)
     if not words:
         return " ".join(tokens) or " ".join(text.split())
-    signs = any(token[0] in "-+*/=<>^|~!¬∧∨→" for token in tokens)
+    signs = any(not token[0].isalnum() and token not in "()[]{}\\&%:$€£" for token in tokens)
     kept = [token for token in tokens if token not in "()[]{}\\" and not (words > 1 and not signs and token in _ARTICLES)]
     return " ".join("and" if token == "&" and words > 1 else token for token in kept) or " ".join(tokens)
 

@@ -72,6 +72,7 @@ _TABLE = """
 1           元      yuan RMB CNY 元
 1           ₹       ₹ rupee rupees Rs INR
 1           ₩       ₩ won KRW 원
+12          piece   dozen dozens
 1           °       ° degree degrees deg
 3437746770784939/60000000000000 ° rad radian radians
 1           °C      °C ℃ celsius
@@ -141,11 +142,14 @@ for _line in _TABLE.strip().splitlines():
 
 _BY_LOWER = {word.casefold(): word for word in _UNITS if len(word) > 2}
 # Words are units in any case ("Hours", "KM" is not: short symbols tell milli from mega by their case).
-_WORD = re.compile(r"°[CF]?|[℃℉$€£¥₹₩¢元円원]|[^\W\d_]+", re.UNICODE)
+_WORD = re.compile(r"°[CF]?|[℃℉$€£¥₹₩¢元円원]|[^\W\d_⁰-⁹¹²³]+")
 _WORDS_TOO = frozenset({"in", "won", "mo", "cal", "bar"})
 _GOES_ON = re.compile(r"\s+\w")
 # "3 in total" and "3 won prizes" have no unit: these are units only where the text ends with them.
 _SPELLED = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_SPELLED_GAP = re.compile(r"\.?[ -]")
+_JOINT = re.compile(r"\s?/\s?|\s+per\s+|[*·.]|\s(?=(?:m|s|kg|K|mol|m\^|s\^)(?![a-zA-Z]))")
+"""What joins two units to one: m/s, dollars per hour, N m."""
 _PER_TIME_OR_ITEM = re.compile(r"\s+(?:per|each|every|an?)\s+[a-z]+", re.IGNORECASE)
 _POWER = re.compile(r"\s?(?:\^\s?\{?\s?(-?\d)\s?\}?|\*\*(\d)|([²³])|(?<=[a-zA-Z])([23])(?![\d.,])|\s(squared|cubed)\b)")
 
@@ -159,7 +163,7 @@ def _one(text: str, start: int) -> tuple[tuple[tuple[dict[str, int], Fraction], 
     lead = _SPELLED.get(word[0].casefold())
     if lead is not None:
         spelled = lead
-        ahead = re.compile(r"\.?[ -]").match(text, word.end())
+        ahead = _SPELLED_GAP.match(text, word.end())
         word = _WORD.match(text, ahead.end()) if ahead is not None else None
         if word is None:
             return None
@@ -181,21 +185,28 @@ def _one(text: str, start: int) -> tuple[tuple[tuple[dict[str, int], Fraction], 
     return meanings, stop
 
 
-@lru_cache(maxsize=1 << 12)
 def unit_at(text: str, start: int) -> tuple[tuple[Unit, ...], int] | None:
     """Return the meanings of the unit that stands at `start` of `text` and where it ends, or None where none does.
 
     Units with exponents, products and quotients are read whole: "m/s^2", "kg m^2". Money per something means money too: a reference
     seldom says "dollars per day".
     """
-    first = _one(text, start)
+    if not text[start : start + 1].isalpha() and text[start : start + 1] not in "°℃℉€$£¥₹₩¢":
+        return None
+    found = _unit(text[start : start + 60])
+    return None if found is None else (found[0], start + found[1])
+
+
+@lru_cache(maxsize=1 << 12)
+def _unit(text: str) -> tuple[tuple[Unit, ...], int] | None:
+    first = _one(text, 0)
     if first is None:
         return None
     meanings, stop = first
     alone = meanings
     loose = False
     for _ in range(4):
-        joint = re.compile(r"\s?/\s?|\s+per\s+|[*·.]|\s(?=(?:m|s|kg|K|mol|m\^|s\^)(?![a-zA-Z]))").match(text, stop)
+        joint = _JOINT.match(text, stop)
         if joint is None:
             break
         following = _one(text, joint.end())

@@ -76,7 +76,7 @@ _LITERAL = re.compile(
     r"|(?P<european>\d{1,3}(?:\.\d{3})+,\d+(?![\d]|[.,]\d)|\d{1,3}(?:\.\d{3}){2,}(?![\d]|[.,]\d))"
     r"|(?P<swiss>\d{1,3}(?:'\d{3})+(?:[.,]\d+)?(?![\d]|[.,]\d))"
     r"|(?P<underscored>\d+(?:_\d{3})+(?:\.\d+)?(?![\d_]))"
-    r"|(?P<comma>(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)(?![\d]|[.,]\d))"
+    r"|(?<!\d,)(?P<comma>(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)(?![\d]|[.,]\d))"
     r"|(?P<plain>\d+(?:\.\d+)?|\.\d+)(?!\d|\.\d)"
 )
 _TENS = re.compile(
@@ -125,6 +125,12 @@ _MYRIADS = {
 _MYRIAD = re.compile(rf"\s?({'|'.join(sorted(_MYRIADS, key=len, reverse=True))})")
 _SHORT_SCALE = re.compile(r"\s?(k|K|M|m|B|b|bn|T)(?![^\W_])")
 _SHORT = {"k": 10**3, "m": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12}
+
+
+_FACTOR = re.compile(r"\s?[*·×]\s?")
+_PER = re.compile(r"\s?(?:/|per\s|an?\s(?=day|week|month|year|hour|minute))\s?[a-z]+", re.IGNORECASE)
+_MONEY_BEHIND = re.compile(r"\s?(?:USD|EUR|GBP|dollars?|euros?|pounds?)\b", re.IGNORECASE)
+_UNIT_GAP = re.compile(r"\s{0,2}-?(?=\S)|\s?[*·]\s?(?=[a-zA-Z])")
 
 
 def _fraction(digits: str, decimal: str = ".") -> Fraction | None:
@@ -195,6 +201,8 @@ _FIRSTS = {"first": 1, "second": 2} | {
     word: part for word, part in _ORDINALS.items() if word not in ("half", "halves", "quarter")
 }
 _SPELT = re.compile(r"[a-zéüöñ]+", re.IGNORECASE)
+_JOIN = re.compile(r",?[ -]and[ -]|,? |-")
+_AND_PART = re.compile(r"(?:(an?)|([a-z]+))[ -]([a-z]+)", re.IGNORECASE)
 _CJK_DIGITS = {
     "零": 0,
     "〇": 0,
@@ -211,6 +219,9 @@ _CJK_DIGITS = {
     "九": 9,
 }
 _CJK_TENS = {"十": 10, "百": 100, "千": 1000}
+_CJK_WORD = re.compile(
+    r"(?![个個人元只隻天年月日岁歲次本张張条條块塊米公克斤分秒小点點倍名位件支棵辆台匹枚つ円回개명원])[\u4e00-\u9fff]"
+)
 _CJK = re.compile(rf"[{''.join(_CJK_DIGITS)}{''.join(_CJK_TENS)}万亿億萬]{{1,20}}")
 
 
@@ -225,7 +236,7 @@ def _spelt(text: str, start: int) -> tuple[Fraction, int] | None:
         if word is None:
             break
         low = word[0].casefold()
-        gap = re.compile(r",?[ -]and[ -]|,? |-").match(text, word.end())
+        gap = _JOIN.match(text, word.end())
         if low in _WORDS:
             value = _WORDS[low]
             size = 10 if value >= 20 else 1
@@ -266,7 +277,7 @@ def _spelt(text: str, start: int) -> tuple[Fraction, int] | None:
         if gap is None:
             break
         if "and" in gap[0]:  # "one and a half", "two and three quarters"
-            part = re.compile(r"(?:(an?)|([a-z]+))[ -]([a-z]+)", re.IGNORECASE).match(text, gap.end())
+            part = _AND_PART.match(text, gap.end())
             if part is not None and part[3].casefold() in _PARTS:
                 many = 1 if part[1] else _WORDS.get(part[2].casefold(), 0)
                 if many:
@@ -320,6 +331,8 @@ def _number_at(text: str, start: int, comma: bool, words: bool) -> _Number | Non
     if not (character.isdigit() and character.isascii()) and character != ".":
         if character in _CJK_DIGITS or character in _CJK_TENS:
             match = _CJK.match(text, start)
+            if match is not None and _CJK_WORD.match(text, match.end()):
+                return None  # 一共 is a word, no number
             return _Number(_cjk(match[0]), match.end(), spelt=True) if match is not None else None
         spelt = _spelt(text, start) if words else None
         return _Number(*spelt, spelt=True) if spelt is not None else None
@@ -331,6 +344,8 @@ def _number_at(text: str, start: int, comma: bool, words: bool) -> _Number | Non
         return None
     whole = match[0].isdigit()
     following = text[stop : stop + 1]
+    if following == " " and text[stop + 1 : stop + 2] in _VULGAR and whole:
+        return _Number(value + Fraction(*_VULGAR[text[stop + 1]]), stop + 2)
     if not following or following in "\n;:!?)]}" or (following in ",." and text[stop + 1 : stop + 2] in "\n "):
         return _Number(value, stop)  # most numbers: nothing that could belong to it follows
     if following in _VULGAR and whole:
@@ -362,7 +377,7 @@ def _number_at(text: str, start: int, comma: bool, words: bool) -> _Number | Non
         raised = _power(value, int(power[1] or power[2] or power[3].translate(_SUPERSCRIPT)))
         if raised is None:
             return None
-        factor = re.compile(r"\s?[*·×]\s?").match(text, power.end())  # "2^3 * 5" is a formula, not 8
+        factor = _FACTOR.match(text, power.end())  # "2^3 * 5" is a formula, not 8
         return _Number(raised, power.end()) if factor is None else None
     ordinal = _ORDINAL.match(text, stop)
     if ordinal is not None and whole:
@@ -412,6 +427,8 @@ def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) 
         if again is not None:  # "2 hundred thousand"
             value, stop = value * _SCALES[again[1].casefold()], again.end()
         readings = [Amount(value)]
+        if scale[1].casefold() in ("dozen", "dozens"):  # who is asked for dozens answers with their number
+            readings.append(Amount(number.value * sign, unit_at("dozen", 0)[0][0]))  # type: ignore[index]
     elif scale is None and (short := _SHORT_SCALE.match(text, stop)) is not None:
         large = value * _SHORT[short[1].casefold()]
         if money:
@@ -424,8 +441,8 @@ def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) 
         meanings = unit_at(money, 0)
         assert meanings is not None
         readings = [Amount(amount.value, meanings[0][0]) for amount in readings]
-        per = re.compile(r"\s?(?:/|per\s|an?\s(?=day|week|month|year|hour|minute))\s?[a-z]+", re.IGNORECASE).match(text, stop)
-        code = re.compile(r"\s?(?:USD|EUR|GBP|dollars?|euros?|pounds?)\b", re.IGNORECASE).match(text, stop)
+        per = _PER.match(text, stop)
+        code = _MONEY_BEHIND.match(text, stop)
         stop = per.end() if per is not None else code.end() if code is not None else stop
         return Value("number", tuple(readings), start=start, stop=stop)
     percent = _PERCENT_SIGN.match(text, stop)
@@ -433,7 +450,7 @@ def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) 
         return Value("number", (Amount(value, _PERCENT[0]),), start=start, stop=percent.end())
     if text[stop : stop + 1] == "‰":
         return Value("number", (Amount(value, _PER_MILLE[0]),), start=start, stop=stop + 1)
-    gap = re.compile(r"\s{0,2}-?(?=\S)|\s?[*·]\s?(?=[a-zA-Z])").match(text, stop)
+    gap = _UNIT_GAP.match(text, stop)
     unit = unit_at(text, gap.end()) if gap is not None else None
     if unit is not None and gap is not None and not (gap[0] == "" and number.spelt):
         readings = [Amount(amount.value, one) for amount in readings for one in unit[0]]
@@ -442,13 +459,14 @@ def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) 
     return Value("number", tuple(readings), start=start, stop=stop)
 
 
+_COMPOUND_GAP = re.compile(r",?\s?(?:and\s)?\s?(?=\d)")
 _COMPOUNDS = frozenset({"s", "m", "kg", "month", "$", "€", "£"})
 
 
 def _compound(text: str, first: Value, comma: bool, sign: int) -> Value:
     """Return 3 hours 30 minutes as one quantity, readable in either of its units."""
     unit = first.amounts[0].unit
-    gap = re.compile(r",?\s?(?:and\s)?\s?(?=\d)").match(text, first.stop)
+    gap = _COMPOUND_GAP.match(text, first.stop)
     if unit is None or gap is None or gap[0] == "" or unit.dimension not in _COMPOUNDS:
         return first
     second = value_at(text, gap.end(), comma=comma, words=False)
@@ -498,6 +516,7 @@ _RATIO = re.compile(
 )
 _RATIO_WORDS = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s+to\s+(\d{1,12}(?:\.\d{1,12})?)")
 _TO = re.compile(r"\s?(?:-|to|until|bis|à|a)\s?", re.IGNORECASE)
+_AND = re.compile(r"\sand\s")
 _BETWEEN = re.compile(r"(?:between|from)\s+", re.IGNORECASE)
 _BOUNDS = (
     ("<=", r"at most|no more than|not more than|up to|maximum of|a maximum of|less than or equal to|<=|=<|≤"),
@@ -603,9 +622,11 @@ def _special(text: str, comma: bool) -> Value | None:
     after = _BOUND_AFTER.match(text, first.stop)
     if after is not None and re.fullmatch(r"[\s\w]{0,20}", text[after.end() :]):
         return Value("bound", first.amounts, ("<=" if after["le"] else ">=",))
-    to = re.compile(r"\sand\s").match(text, first.stop) if between is not None else _TO.match(text, first.stop)
+    to = _AND.match(text, first.stop) if between is not None else _TO.match(text, first.stop)
     to = to or (_TO.match(text, first.stop) if between is not None else None)
-    if to is None or (text[first.stop] == " " and to[0].strip() in ("-", "a")):  # spaced, it is a difference
+    if (
+        to is None or re.search(r"[\^{*/]", text[: first.stop]) or (text[first.stop] == " " and to[0].strip() in ("-", "a"))
+    ):  # spaced, it is a difference
         return None
     second = _quantity(text[to.end() :], comma)
     if second is None or second.kind != "number" or text[to.end() : to.end() + 1] in "+-":
@@ -636,8 +657,8 @@ def _quantity(text: str, comma: bool, words: bool = True) -> Value | None:
 
 _FOLLOWING = re.compile(
     # Words that say what was counted: "9 (apples)", "18 red apples a day", "18个苹果". A capital would make it a name ("7 Up").
-    r"(?:\s?\(?[^\W\dA-Z_][^\W\d_'-]{0,24}(?:[ '-][^\W\dA-Z_]{1,24}){0,5}\)?"
-    r"|\s?[^\x00-\x7f\d\s]{1,12}|\s\([^\d()=+*/^<>]{1,40}\))[\s.!?,;:。！]*"
+    r"(?:\s?\(?(?![α-ωΑ-Ωµ²-³¹])[^\W\dA-Z_][^\W\d_'-]{0,24}(?:[ '-][^\W\dA-Z_]{1,24}){0,5}\)?"
+    r"|\s?[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7ff]{1,12}|\s\([^\d()=+*/^<>]{1,40}\))[\s.!?,;:。！]*"
 )
 _NO_UNIT = re.compile(
     r"\b(?:or|and|and/or|not|more|less|fewer|than|times|plus|minus|to|over|divided|squared"
@@ -645,6 +666,24 @@ _NO_UNIT = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(r"^(?:[\s\"'(\[]*)")
+
+
+_ENDLESS = re.compile(r"(-?)(\d{1,40})\.(\d{2,40})(?:\.\.\.|…)")
+
+
+def _repeating(sign: str, whole: str, digits: str) -> Fraction | None:
+    """Return what 0.333... or 0.1666... is worth, or None where the digits do not repeat (3.14159...)."""
+    for length in range(1, len(digits) // 2 + 1):
+        period = digits[-length:]
+        times = 3 if length == 1 else 2
+        if len(digits) < times * length or digits[-times * length :] != period * times:
+            continue
+        head = digits
+        while head.endswith(period):
+            head = head[:-length]
+        value = Fraction(f"{whole}.{head or 0}") + Fraction(int(period), (10**length - 1) * 10 ** len(head))
+        return -value if sign else value
+    return None
 
 
 @lru_cache(maxsize=1 << 14)
@@ -661,6 +700,10 @@ def read_value(text: str, *, comma: bool = False) -> Value | None:
     if len(text) > MAX_ANSWER:
         return None
     bare = tidy(text).strip()
+    period = _ENDLESS.fullmatch(bare)
+    if period is not None:
+        value = _repeating(period[1], period[2], period[3])
+        return None if value is None else Value("number", (Amount(value),), stop=len(bare))
     if bare[-1:] == "!" and bare[-2:-1].isdigit():
         return None  # a factorial; a reader of prose takes the mark off before
     bare = bare.rstrip(".!?,;。！ ").strip()
@@ -684,7 +727,7 @@ def read_value(text: str, *, comma: bool = False) -> Value | None:
     return found
 
 
-_START = re.compile(r"(?<![A-Za-z_0-9.\\^{])(?:(?<!\d[.,:/])(?=[\d½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|\.\d)|(?=\\frac[\s{\d]))")
+_START = re.compile(r"(?<![A-Za-z_0-9.\\^{])(?:(?<!\d[.:/])(?=[\d½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]|\.\d)|(?=\\frac[\s{\d]))")
 _LIST_MARK = re.compile(
     # "2. Next", "2) next", "Step 2:", "### Part 3" number lines and are no quantities.
     r"^[ \t]*(?:[-*#>•|]+[ \t]*)*(?:\*\*)?(?:(?:step|part|case|question|problem|example|option"
@@ -694,7 +737,8 @@ _LIST_MARK = re.compile(
 _SIGNED = re.compile(r"(?:(?:minus|negative)\s|[-+]\s?)?(?:[$€£¥₹₩]\s?)?(?:[-+]\s?)?$", re.IGNORECASE)
 
 
-def find_values(text: str, *, comma: bool = False) -> list[Value]:
+@lru_cache(maxsize=1 << 10)  # one sentence is looked at several times
+def find_values(text: str, *, comma: bool = False) -> tuple[Value, ...]:
     """Return the quantities that are written in digits in a tidied text, in order, none inside another.
 
     Marks of lists and steps, names such as x4, clock times and ordinals are left out.
@@ -736,7 +780,7 @@ def find_values(text: str, *, comma: bool = False) -> list[Value]:
         if value.ordinal or clock:
             continue
         found.append(value)
-    return found
+    return tuple(found)
 
 
 # --- equality ---------------------------------------------------------------------------------------------------------
