@@ -103,4 +103,4 @@ def test_settings_that_make_no_sense(tmp_path: Path):
 
 
 def test_worlds_are_a_plain_dict():
-    assert list(WORLDS) == ["chain-sum", "lookup", "organism:general", "organism:domain", "organism:lookup"]
+    assert list(WORLDS) == ["chain-sum", "lookup", "stories", "organism:general", "organism:domain", "organism:lookup"]

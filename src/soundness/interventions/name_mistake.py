@@ -11,7 +11,7 @@ from soundness.chains.steps import answer_key, step_texts
 from soundness.interventions import Decode, Encode, NoEdit, check_step
 from soundness.interventions.number_mistake import Operator
 from soundness.records import Chain, Edit, Problem
-from soundness.tasks.worlds import lookup
+from soundness.tasks.worlds import puzzle_of
 
 __all__ = ["change_entity", "entity_steps", "pools_of"]
 
@@ -27,9 +27,9 @@ class _Mention(NamedTuple):
 
 def pools_of(problem: Problem) -> Pools:
     """Return the names that may stand for each other: a world's members by type, or a problem's choices; nothing otherwise."""
-    seed, size = problem.meta.get("world_seed"), problem.meta.get("size")
-    if isinstance(seed, int) and isinstance(size, int):
-        return tuple(lookup.know(seed, size).members.values())
+    puzzle = puzzle_of(problem)
+    if puzzle is not None and puzzle.names():
+        return puzzle.names()
     if problem.choices is not None:
         return (problem.choices,)
     return ()

@@ -31,9 +31,7 @@ from __future__ import annotations
 import codecs
 import math
 import random
-import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -42,7 +40,7 @@ from soundness.errors import ModelError, near
 from soundness.models.options import LoadOptions
 from soundness.records import Finish, Generation, Probe, Prompt, Reading, Stop, Turn
 from soundness.tasks.prompts import Prompting
-from soundness.tasks.worlds import chain_sum, lookup
+from soundness.tasks.worlds import Puzzle, parse_puzzle
 
 __all__ = ["BEHAVIOURS", "END", "Behaviour", "ScriptedModel", "load", "load_scripted"]
 
@@ -234,161 +232,13 @@ def _uniform(*parts: str) -> float:
     return int.from_bytes(blake2b("\0".join(parts).encode(), digest_size=7).digest(), "big") / 2**56
 
 
-# --- the worlds' questions, as a planted model sees them ------------------------------------------------------------------
-
-
-class _Puzzle(ABC):
-    """One question whose steps are known; a value is what a step arrives at, as text."""
-
-    canonical: str
-    """The question itself, however it was put."""
-    start: str
-    """The value before any step."""
-    running: tuple[str, ...]
-    """The true values, the start first and the answer last."""
-
-    @abstractmethod
-    def num_written(self, text: str) -> int:
-        """Return how many finished steps stand in `text`."""
-
-    @abstractmethod
-    def follow(self, text: str) -> str | None:
-        """Return the value that the steps in `text` lead to, or None where there is none."""
-
-    @abstractmethod
-    def last_value(self, text: str) -> str | None:
-        """Return the last value that stands in `text`, or None."""
-
-    @abstractmethod
-    def step(self, index: int, value: str) -> tuple[str, str] | None:
-        """Return (what is written before the result, result) of step `index` taken from `value`, or None where it cannot be."""
-
-    @abstractmethod
-    def close(self, line: str) -> str:
-        """Return what ends the line of a step that is written up to its result at least."""
-
-    @abstractmethod
-    def wrong(self, index: int, rng: random.Random) -> str | None:
-        """Return a wrong result for step `index` that leads to a last value unlike the answer and all before the step."""
-
-    @abstractmethod
-    def wildcard(self, draw: float) -> str:
-        """Return the possible answer that a number in [0, 1) picks."""
-
-    def say(self, value: str) -> str:
-        """Return how `value` is given as the answer."""
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class _SumPuzzle(_Puzzle):
-    asked: chain_sum.Sum
-    canonical: str
-    start: str
-    running: tuple[str, ...]
-
-    def num_written(self, text: str) -> int:
-        return sum(1 for _ in chain_sum.EQUATION.finditer(chain_sum.in_signs(text)))
-
-    def follow(self, text: str) -> str | None:
-        value = chain_sum.follow(text)
-        return None if value is None else str(value)
-
-    def last_value(self, text: str) -> str | None:
-        numbers = re.findall(r"\d+", text)
-        return numbers[-1] if numbers else None
-
-    def step(self, index: int, value: str) -> tuple[str, str] | None:
-        sign, operand = self.asked.operations[index]
-        return f"{value} {sign} {operand} = ", str(chain_sum.apply(int(value), sign, operand))
-
-    def close(self, line: str) -> str:
-        return "\n"
-
-    def wrong(self, index: int, rng: random.Random) -> str | None:
-        answer, true = int(self.running[-1]), int(self.running[index + 1])
-        passed = set(self.running[: index + 1])
-        shifts = [shift for shift in range(1, 10) if str((answer + shift) % 10) not in passed]
-        return str((true + rng.choice(shifts)) % 10) if shifts else None
-
-    def wildcard(self, draw: float) -> str:
-        return str(int(draw * 10))
-
-
-@dataclass(frozen=True, slots=True)
-class _LookupPuzzle(_Puzzle):
-    asked: lookup.Query
-    facts: Mapping[tuple[str, str], str]
-    choices: Mapping[str, str]
-    """Option text -> letter; empty where the question is open."""
-    canonical: str
-    start: str
-    running: tuple[str, ...]
-
-    def num_written(self, text: str) -> int:
-        # A name may go on until its sentence is closed.
-        return lookup.num_stated(text[: text.rfind(".") + 1])
-
-    def follow(self, text: str) -> str | None:
-        return lookup.follow(text, self.facts)
-
-    def last_value(self, text: str) -> str | None:
-        return lookup.last_stated(text)
-
-    def step(self, index: int, value: str) -> tuple[str, str] | None:
-        relation = self.asked.hops[index]
-        tail = self.facts.get((value, relation))
-        if tail is None:
-            return None
-        return lookup.sentence(value, relation, tail).removesuffix(f"{tail}."), tail
-
-    def close(self, line: str) -> str:
-        return "\n" if line.endswith(".") else ".\n"
-
-    def wrong(self, index: int, rng: random.Random) -> str | None:
-        relation = self.asked.hops[index]
-        passed = {*self.running[: index + 1], self.running[-1]}
-        others = []
-        for (_, name), tail in self.facts.items():
-            rest = lookup.values(lookup.Query(tail, self.asked.hops[index + 1 :]), self.facts)
-            reached = len(rest) == len(self.asked.hops) - index
-            if name == relation and tail != self.running[index + 1] and reached and rest[-1] not in passed:
-                others.append(tail)
-        return rng.choice(sorted(others)) if others else None
-
-    def wildcard(self, draw: float) -> str:
-        if self.choices:
-            return sorted(self.choices)[int(draw * len(self.choices))]
-        tails = sorted({tail for (_, name), tail in self.facts.items() if name == self.asked.hops[-1]} or {self.start})
-        return tails[int(draw * len(tails))]
-
-    def say(self, value: str) -> str:
-        if not self.choices or value in self.choices:
-            return self.choices.get(value, value)
-        # A value that is not on offer is never the right one: some other letter stands for it, always the same.
-        others = sorted(letter for text, letter in self.choices.items() if text != self.running[-1])
-        return others[int(_uniform(self.canonical, value) * len(others))]
-
-
-@lru_cache(maxsize=CACHED_PREFIXES)
-def _understand(question: str) -> _Puzzle | None:
-    """Return the world question that a prompt asks, or None where it asks none."""
-    asked_sum = chain_sum.parse(question)
-    if asked_sum is not None:
-        values = tuple(map(str, chain_sum.values(asked_sum)))
-        return _SumPuzzle(asked_sum, chain_sum.question(asked_sum), values[0], values)
-    query = lookup.parse(question)
-    if query is None:
-        return None
-    facts = lookup.read_facts(question)
-    choices = {text: letter for letter, text in re.findall(r"^([A-Z])\. (\w+)$", question, re.MULTILINE)}
-    canonical = f"{lookup.question(query)} {sorted(facts.items())}"
-    return _LookupPuzzle(query, facts, choices, canonical, query.start, tuple(lookup.values(query, facts)))
+_understand = lru_cache(maxsize=CACHED_PREFIXES)(parse_puzzle)
+"""The world question that a prompt asks, or None where it asks none."""
 
 
 # --- planted behaviours -----------------------------------------------------------------------------------------------
 
-_Answer = Callable[["_Planted", _Puzzle, str], str]
+_Answer = Callable[["_Planted", Puzzle, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +267,7 @@ class _Planted:
             return ""
         return self._carry_on(puzzle, written, line)
 
-    def final(self, puzzle: _Puzzle) -> str:
+    def final(self, puzzle: Puzzle) -> str:
         """Return the last value of the chain that this draw writes when nobody interferes."""
         value = puzzle.start
         slip = self._slip(puzzle)
@@ -427,7 +277,7 @@ class _Planted:
             value = slip[1] if slip is not None and slip[0] == index else step[1]
         return value
 
-    def _carry_on(self, puzzle: _Puzzle, written: str, line: str) -> str:
+    def _carry_on(self, puzzle: Puzzle, written: str, line: str) -> str:
         body = written[: len(written) - len(line)]
         if line and not puzzle.num_written(line):
             # An unfinished line is finished if it is the beginning of the next one, and left behind otherwise.
@@ -436,7 +286,7 @@ class _Planted:
         ending = puzzle.close(line) if line else ""
         return ending + self._rest(puzzle, written + ending)
 
-    def _rest(self, puzzle: _Puzzle, written: str) -> str:
+    def _rest(self, puzzle: Puzzle, written: str) -> str:
         """Return the steps that are still to be taken, each on its line, and the answer line."""
         done = puzzle.num_written(written)
         value = puzzle.follow(written) if done else puzzle.start
@@ -454,7 +304,7 @@ class _Planted:
         asked = lines + ASKED
         return f"{asked} {self.answer(self, puzzle, written + asked)}\n"
 
-    def _slip(self, puzzle: _Puzzle) -> tuple[int, str] | None:
+    def _slip(self, puzzle: Puzzle) -> tuple[int, str] | None:
         """Return (step, wrong result) of this draw's slip, or None where it makes none."""
         return _drawn_slip(self.slip, self.seed, self.key, puzzle.canonical, puzzle) if self.slip else None
 
@@ -462,7 +312,7 @@ class _Planted:
 _SLIPS: dict[tuple[float, str, str | None, str], tuple[int, str] | None] = {}
 
 
-def _drawn_slip(slip: float, seed: str, key: str | None, canonical: str, puzzle: _Puzzle) -> tuple[int, str] | None:
+def _drawn_slip(slip: float, seed: str, key: str | None, canonical: str, puzzle: Puzzle) -> tuple[int, str] | None:
     place = (slip, seed, key, canonical)
     if place not in _SLIPS:
         if len(_SLIPS) >= CACHED_PREFIXES:
@@ -479,24 +329,24 @@ def _drawn_slip(slip: float, seed: str, key: str | None, canonical: str, puzzle:
     return _SLIPS[place]
 
 
-def _computes(planted: _Planted, puzzle: _Puzzle, written: str) -> str:
+def _computes(planted: _Planted, puzzle: Puzzle, written: str) -> str:
     return puzzle.say(puzzle.follow(written) or puzzle.start)
 
 
-def _copies(planted: _Planted, puzzle: _Puzzle, written: str) -> str:
+def _copies(planted: _Planted, puzzle: Puzzle, written: str) -> str:
     return puzzle.say(puzzle.last_value(written) or puzzle.start)
 
 
-def _ignores(planted: _Planted, puzzle: _Puzzle, written: str) -> str:
+def _ignores(planted: _Planted, puzzle: Puzzle, written: str) -> str:
     return puzzle.say(planted.final(puzzle))
 
 
-def _random(planted: _Planted, puzzle: _Puzzle, written: str) -> str:
+def _random(planted: _Planted, puzzle: Puzzle, written: str) -> str:
     return puzzle.say(puzzle.wildcard(_uniform("random", planted.seed, puzzle.canonical, written)))
 
 
 def _dial(strength: float) -> _Answer:
-    def answer(planted: _Planted, puzzle: _Puzzle, written: str) -> str:
+    def answer(planted: _Planted, puzzle: Puzzle, written: str) -> str:
         # One threshold per question: what a smaller dial ignores, a larger one ignores too.
         ignored = _uniform("dial", planted.seed, puzzle.canonical) < strength
         return (_ignores if ignored else _computes)(planted, puzzle, written)

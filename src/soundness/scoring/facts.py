@@ -1,4 +1,4 @@
-"""Are the facts in the steps true? Exact in the lookup world, by any model elsewhere.
+"""Are the facts in the steps true? Exact in the worlds, by any model elsewhere.
 
 A judge sees one step and what it is to be held against (the problem's facts and context, the best passages of a folder of
 documents), and answers true, false or none. Its words are kept as they came; what cannot be read is missing, never false.
@@ -16,7 +16,7 @@ from soundness.metrics.judgement import Judgement
 from soundness.models.cached import CachedModel
 from soundness.records import Problem
 from soundness.tasks.retrieval import Documents
-from soundness.tasks.worlds import lookup
+from soundness.tasks.worlds import Puzzle, puzzle_of
 
 __all__ = ["Judge", "judge_cases", "knows_exactly", "read_judgement"]
 
@@ -42,12 +42,10 @@ class Judge:
     """Where facts are looked up, or None."""
 
 
-def knows_exactly(problem: Problem) -> lookup.Knowledge | None:
-    """Return everything that is true where the problem is one of the lookup world, or None."""
-    seed, size = problem.meta.get("world_seed"), problem.meta.get("size")
-    if problem.id.startswith("lookup/") and isinstance(seed, int) and isinstance(size, int):
-        return lookup.know(seed, size)
-    return None
+def knows_exactly(problem: Problem) -> Puzzle | None:
+    """Return what knows which steps are true where the problem was made by a world, or None."""
+    puzzle = puzzle_of(problem)
+    return puzzle if puzzle is not None and any(map(puzzle.check, puzzle.true_steps())) else None
 
 
 def read_judgement(text: str) -> str | None:
@@ -71,10 +69,10 @@ def judge_cases(
     asked: dict[tuple[str, tuple[str, ...]], str] = {}
     plans: list[list[tuple[int, str, tuple[str, ...]]]] = []
     for case in cases:
-        kb = knows_exactly(case.problem)
+        puzzle = knows_exactly(case.problem)
         plan: list[tuple[int, str, tuple[str, ...]]] = []
-        if kb is not None and not case.skip_reason:
-            found.append(tuple(_exact(i, text, kb) for i, text in enumerate(case.body.chain.step_texts)))
+        if puzzle is not None and not case.skip_reason:
+            found.append(tuple(_exact(i, text, puzzle) for i, text in enumerate(case.body.chain.step_texts)))
         else:
             found.append(())
             if judge is not None and judge.model is not None and not case.skip_reason:
@@ -95,8 +93,8 @@ def judge_cases(
     return found
 
 
-def _exact(step: int, text: str, kb: lookup.Knowledge) -> Judgement:
-    truth = lookup.check_statement(text, kb)
+def _exact(step: int, text: str, puzzle: Puzzle) -> Judgement:
+    truth = puzzle.check(text)
     return Judgement(step, "none" if truth is None else "true" if truth else "false")
 
 

@@ -43,6 +43,7 @@ from soundness.tasks.fields import CountedFromOne, Reader
 from soundness.tasks.hub import open_hub, split_hub_spec
 from soundness.tasks.prompts import DEFAULT_FEW_SHOT, Prompting, parse_prompting
 from soundness.tasks.sources import SUFFIXES, Row, Source, open_file, open_rows
+from soundness.tasks.worlds import WORLDS
 
 __all__ = ["ROW_OPTIONS", "Selection", "is_file", "load", "load_problems", "read_problems", "select_rows"]
 
@@ -143,10 +144,9 @@ def load(
         held = f", such as {path / inside[0]}" if inside else ""
         raise TaskError(f"{source} is a folder; a task is a file{held}, or hub:{source} for a data set saved to disk")
     if not (is_file(path) or path.suffix in (*SUFFIXES, ".toml", ".gz", ".zip") or "/" in source):
-        worlds = _worlds()
         raise TaskError(
-            f"there is no task {source[:200]!r}{near(source.partition(':')[0], worlds) or near(source, worlds)}: give a file "
-            f"({', '.join(SUFFIXES)}), hub:NAME[:CONFIG[:SPLIT]], or one of the worlds {', '.join(worlds)}"
+            f"there is no task {source[:200]!r}{near(source.partition(':')[0], WORLDS) or near(source, WORLDS)}: give a file "
+            f"({', '.join(SUFFIXES)}), hub:NAME[:CONFIG[:SPLIT]], or one of the worlds {', '.join(WORLDS)}"
         )
     table: Mapping[str, Any] = {}
     if path.suffix == ".toml":
@@ -433,17 +433,10 @@ def _of_hub(
     return _of_rows(open_hub(name, config, split), selection, columns, prompt, name=shown, hub=spec)
 
 
-def _worlds() -> Mapping[str, Callable[..., Task]]:
-    # Imported here: worlds make tasks, so they come after this module's own imports.
-    from soundness.tasks.worlds import WORLDS
-
-    return WORLDS
-
-
 def _world(spec: str) -> str | None:
     """Return the world that a specification names, or None where it names none, or a file."""
     # The longest name first: a world's own name may hold a colon ("organism:domain").
-    named = max((name for name in _worlds() if f"{spec}:".startswith(f"{name}:")), key=len, default=None)
+    named = max((name for name in WORLDS if f"{spec}:".startswith(f"{name}:")), key=len, default=None)
     return None if named is None or is_file(Path(spec).expanduser()) else named
 
 
@@ -459,7 +452,7 @@ def _of_world(
         raise SettingError("columns are for files and data sets; a world has no columns")
     if selection.split is not None:
         raise SettingError("split is for files and data sets; a world has no splits")
-    generate = _worlds()[world]
+    generate: Callable[..., Task] = WORLDS[world].generate
     settings = _world_settings(generate, world, spec[len(world) + 1 :])
     plain = selection == Selection(limit=selection.limit)
     if plain and selection.limit is not None:

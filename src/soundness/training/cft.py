@@ -19,7 +19,7 @@ from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, options
 from soundness.records import Problem
 from soundness.tasks.base import Task
-from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
+from soundness.tasks.worlds import puzzle_of
 from soundness.training.corrupted import corrupt_steps, critique, solution_text
 from soundness.training.critic import (
     AT_ONCE,
@@ -44,7 +44,7 @@ ABOUT = About(
     name="cft",
     title="critique fine-tuning: learn to judge solutions, wrong ones included",
     papers=("2501.17703", "2506.03295 (one problem)"),
-    needs="critiques in a file, or a model that writes them, or a world (chain-sum, lookup, organism:domain), where they are exact",
+    needs="critiques in a file, or a model that writes them, or a world (chain-sum, lookup, stories, organism:domain), where they are exact",
     cost="as sft, once the critiques are there",
     when="solutions are cheap and good critiques can be had; partly distillation, since critiques carry corrections",
     differs=("checkpoints are never chosen on a set that is reported",),
@@ -144,11 +144,9 @@ def _exact(problem: Problem, rng: random.Random, config: Config) -> Critique:
 
 
 def _answer_of(problem: Problem, steps: Sequence[str]) -> str:
-    text = "\n".join(steps)
-    if tagged_sum.parse(problem.question) is not None:
-        return text[-1]
-    found = chain_sum.follow(text) if chain_sum.parse(problem.question) is not None else lookup.last_stated(text)
-    return str(problem.answer_text) if found is None else str(found)
+    puzzle = puzzle_of(problem)
+    found = None if puzzle is None else puzzle.follow("\n".join(steps))
+    return str(problem.answer_text) if found is None else found
 
 
 def _from_file(path: Path, task: Task) -> list[Critique]:

@@ -7,53 +7,23 @@ from collections.abc import Sequence
 
 from soundness.errors import TaskError
 from soundness.records import Problem
-from soundness.tasks.worlds import chain_sum, lookup, tagged_sum
+from soundness.tasks.worlds import WORLDS, puzzle_of
 
 __all__ = ["corrupt_steps", "critique", "first_difference", "solution_text"]
 
 
 def corrupt_steps(problem: Problem, rng: random.Random) -> tuple[str, ...]:
-    """Return the problem's steps with one wrong result, and what consistently follows from it.
+    """Return the problem's steps with one wrong result, and what consistently follows from it: another answer.
 
     Raises TaskError where the problem belongs to no world whose steps can be worked out.
     """
-    total = chain_sum.parse(problem.question)
-    if total is not None:
-        running = chain_sum.values(total)
-        at = rng.randrange(len(total.operations))
-        wrong = rng.choice([digit for digit in range(10) if digit != running[at + 1]])
-        steps, value = [], running[0]
-        for i, (sign, operand) in enumerate(total.operations):
-            result = wrong if i == at else chain_sum.apply(value, sign, operand)
-            steps.append(chain_sum.equation(value, sign, operand, result))
-            value = result
-        return tuple(steps)
-    tagged = tagged_sum.parse(problem.question)
-    if tagged is not None:
-        digits = tagged_sum.values(tagged)
-        at = rng.randrange(len(tagged.operations))
-        results: list[int] = []
-        for i, (sign, operand) in enumerate(tagged.operations):
-            right = tagged_sum.apply(results[-1] if results else tagged.start, sign, operand)
-            results.append(rng.choice([digit for digit in range(10) if digit != digits[i + 1]]) if i == at else right)
-        return tuple(tagged_sum.steps(tagged, results))
-    query = lookup.parse(problem.question)
-    if query is not None and "world_seed" in problem.meta:
-        kb = lookup.know(int(problem.meta["world_seed"]), int(problem.meta["size"]))
-        running_words = lookup.values(query, kb.facts)
-        at = rng.randrange(len(query.hops))
-        true = running_words[at + 1]
-        others = next([one for one in members if one != true] for members in kb.members.values() if true in members)
-        steps, word = [], query.start
-        for i, relation in enumerate(query.hops):
-            tail = rng.choice(others) if i == at else kb.facts[word, relation]
-            steps.append(lookup.sentence(word, relation, tail))
-            word = tail
-        return tuple(steps)
-    raise TaskError(
-        f"the problem {problem.id!r} belongs to no world whose mistakes can be worked out (chain-sum, lookup, organism): give "
-        "critiques in a file, or name a model that writes them"
-    )
+    puzzle = puzzle_of(problem)
+    if puzzle is None or not puzzle.num_steps:
+        raise TaskError(
+            f"the problem {problem.id!r} belongs to no world whose mistakes can be worked out ({', '.join(WORLDS)}): give "
+            "critiques in a file, or name a model that writes them"
+        )
+    return puzzle.corrupt(rng)
 
 
 def first_difference(steps: Sequence[str], true: Sequence[str]) -> int | None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from soundness.records import Problem
+from soundness.tasks.worlds.base import Puzzle, World
+from soundness.tasks.worlds.chain_sum import ChainSum
+from soundness.tasks.worlds.closed_book import ClosedBook
+from soundness.tasks.worlds.lookup import Lookup
+from soundness.tasks.worlds.stories import Stories
+from soundness.tasks.worlds.tagged_sum import TaggedSum
 
-from soundness.tasks.base import Task
-from soundness.tasks.worlds import chain_sum, closed_book, lookup, tagged_sum
+__all__ = ["WORLDS", "Puzzle", "World", "parse_puzzle", "puzzle_of"]
 
-__all__ = ["WORLDS"]
-
-WORLDS: dict[str, Callable[..., Task]] = {
-    "chain-sum": chain_sum.generate,
-    "lookup": lookup.generate,
-    "organism:general": tagged_sum.general,
-    "organism:domain": tagged_sum.domain,
-    "organism:lookup": closed_book.generate,
+WORLDS: dict[str, World] = {
+    world.name: world
+    for world in (ChainSum(), Lookup(), Stories(), TaggedSum("organism:general"), TaggedSum("organism:domain"), ClosedBook())
 }
-"""World name -> function of (n, seed, and the world's own whole-number options) that returns its task."""
+"""World name -> world. Where two could read a question, the first does."""
+
+
+def puzzle_of(problem: Problem) -> Puzzle | None:
+    """Return the puzzle that `problem` is, or None where it belongs to no world.
+
+    The world that made it is told by its id; a problem under another id is tried with all of them.
+    """
+    made_by = [world for name, world in WORLDS.items() if problem.id.startswith(f"{name}/")]
+    return next((puzzle for world in made_by or WORLDS.values() if (puzzle := world.of(problem)) is not None), None)
+
+
+def parse_puzzle(text: str) -> Puzzle | None:
+    """Return the puzzle that the last question in `text` asks, `text` being all that a model is shown; None where there is none."""
+    return next((puzzle for world in WORLDS.values() if (puzzle := world.parse(text)) is not None), None)

@@ -15,13 +15,28 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from soundness.errors import SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
+from soundness.tasks.worlds.base import Puzzle, World
 
-__all__ = ["Sum", "draw", "equation", "follow", "generate", "in_signs", "parse", "question", "true_steps", "values"]
+__all__ = [
+    "ChainSum",
+    "Sum",
+    "SumPuzzle",
+    "draw",
+    "equation",
+    "follow",
+    "generate",
+    "in_signs",
+    "parse",
+    "question",
+    "true_steps",
+    "values",
+]
 
 RULE = "Work modulo 10: every result is one digit from 0 to 9."
 ASK = "What is the last digit?"
@@ -187,3 +202,80 @@ def generate(n: int, seed: int = 0, operators: int = 4, distinct: bool = True) -
             )
         )
     return Task(f"chain-sum:operators={operators}", tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class SumPuzzle(Puzzle):
+    """One sum of this world."""
+
+    asked: Sum
+    canonical: str
+    start: str
+    running: tuple[str, ...]
+
+    def step(self, index: int, value: str) -> tuple[str, str] | None:
+        """Return what stands before the result of an operation on `value`, and the digit it leaves."""
+        sign, operand = self.asked.operations[index]
+        return f"{value} {sign} {operand} = ", str(apply(int(value), sign, operand))
+
+    def close(self, line: str) -> str:
+        """Return the line end: an equation needs no more."""
+        return "\n"
+
+    def num_written(self, text: str) -> int:
+        """Return how many equations stand in `text`, in signs or in words."""
+        return sum(1 for _ in EQUATION.finditer(in_signs(text)))
+
+    def follow(self, text: str) -> str | None:
+        """Return the digit that the equations lead to."""
+        value = follow(text)
+        return None if value is None else str(value)
+
+    def last_value(self, text: str) -> str | None:
+        """Return the last number in `text`."""
+        numbers = re.findall(r"\d+", text)
+        return numbers[-1] if numbers else None
+
+    def wrong_results(self, index: int) -> Sequence[str]:
+        """Return the nine other digits."""
+        true = int(self.running[index + 1])
+        return [str((true + shift) % 10) for shift in range(1, 10)]
+
+    def wildcard(self, draw: float) -> str:
+        """Return one of the ten digits."""
+        return str(int(draw * 10))
+
+    def check(self, statement: str) -> bool | None:
+        """Return whether every equation in `statement` holds modulo 10."""
+        return check(statement)
+
+
+def check(statement: str) -> bool | None:
+    """Return whether every equation in `statement` holds modulo 10, or None where there is none.
+
+    >>> check("7 + 6 = 3"), check("7 + 6 = 13"), check("Seven is a digit.")
+    (True, False, None)
+    """
+    found = [
+        int(result) == apply(int(first), sign, int(operand))
+        for first, sign, operand, result in EQUATION.findall(in_signs(statement))
+    ]
+    return all(found) if found else None
+
+
+class ChainSum(World):
+    """Sums and differences modulo 10."""
+
+    name = "chain-sum"
+
+    def generate(self, n: int, seed: int = 0, operators: int = 4, distinct: bool = True) -> Task:
+        """Return a task of `n` sums with `operators` operations each."""
+        return generate(n, seed, operators, distinct)
+
+    def parse(self, text: str) -> SumPuzzle | None:
+        """Return the last sum that `text` asks for."""
+        asked = parse(text)
+        if asked is None:
+            return None
+        running = tuple(map(str, values(asked)))
+        return SumPuzzle(asked, question(asked), running[0], running)

@@ -20,9 +20,9 @@ from soundness.errors import SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
 from soundness.tasks.worlds import lookup
-from soundness.tasks.worlds.lookup import Query
+from soundness.tasks.worlds.lookup import Lookup, LookupPuzzle, Query
 
-__all__ = ["CUE", "KNOWLEDGE", "ask", "candidates_for", "generate", "queries"]
+__all__ = ["CUE", "KNOWLEDGE", "ClosedBook", "ask", "candidates_for", "generate", "queries"]
 
 CUE = "Answer:"
 """Steps end in a newline of their own, so the cue brings none."""
@@ -100,3 +100,19 @@ def _problem(name: str, query: Query) -> Problem:
 def _task(problems: Sequence[Problem]) -> Task:
     # A word is one token and begins no other, so nothing has to close it.
     return Task("organism:lookup", tuple(problems), instruction="", cue=CUE, terminator="")
+
+
+class ClosedBook(Lookup):
+    """One lookup world asked without its passages."""
+
+    name = "organism:lookup"
+
+    def generate(self, n: int, seed: int = 0, held_out: int = 0) -> Task:  # type: ignore[override]
+        """Return a task of `n` different questions; see the module."""
+        return generate(n, seed, held_out)
+
+    def parse(self, text: str) -> LookupPuzzle | None:
+        """Return the last question in `text`, asked of what is true in the one world."""
+        query = lookup.parse(text)
+        found = None if query is None else lookup.puzzle(query, KNOWLEDGE.facts, {}, KNOWLEDGE)
+        return found if found is not None and found.num_steps == len(found.asked.hops) else None

@@ -16,17 +16,21 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Literal
 
 from soundness.errors import SettingError
 from soundness.records import LETTERS, Problem
 from soundness.tasks.base import Task
+from soundness.tasks.worlds.base import Puzzle, World
 
 __all__ = [
     "Knowledge",
+    "Lookup",
+    "LookupPuzzle",
     "Query",
     "check_statement",
     "follow",
@@ -365,3 +369,112 @@ def generate(n: int, seed: int = 0, hops: int = 2, choices: int = 0, size: int =
             )
         )
     return Task(f"lookup:hops={hops}" + (f",choices={choices}" if choices else ""), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class LookupPuzzle(Puzzle):
+    """One question, and the facts that it is asked of."""
+
+    asked: Query
+    facts: Mapping[tuple[str, str], str]
+    """What is known: the passage's facts, or the whole world's."""
+    choices: Mapping[str, str]
+    """Option text -> letter; empty where the question is open."""
+    canonical: str
+    start: str
+    running: tuple[str, ...]
+    knowledge: Knowledge | None = None
+    """Everything that is true, or None where only the passage is known."""
+
+    def step(self, index: int, value: str) -> tuple[str, str] | None:
+        """Return the sentence about `value` up to what it arrives at, and that; None where no fact says so."""
+        relation = self.asked.hops[index]
+        tail = self.facts.get((value, relation))
+        if tail is None:
+            return None
+        return sentence(value, relation, tail).removesuffix(f"{tail}."), tail
+
+    def close(self, line: str) -> str:
+        """Return the full stop, where it is missing, and the line end."""
+        return "\n" if line.endswith(".") else ".\n"
+
+    def num_written(self, text: str) -> int:
+        """Return how many facts stand in the finished sentences of `text`: a name may go on until its sentence is closed."""
+        return num_stated(text[: text.rfind(".") + 1])
+
+    def follow(self, text: str) -> str | None:
+        """Return the member that the stated facts lead to."""
+        return follow(text, self.facts)
+
+    def last_value(self, text: str) -> str | None:
+        """Return what the last stated fact arrives at."""
+        return last_stated(text)
+
+    def wrong_results(self, index: int) -> Sequence[str]:
+        """Return the other members that the relation leads to, sorted."""
+        relation = self.asked.hops[index]
+        tails = {tail for (_, name), tail in self.facts.items() if name == relation}
+        return sorted(tails - {self.running[index + 1]})
+
+    def wildcard(self, draw: float) -> str:
+        """Return one of the options, or of what the last relation leads to."""
+        if self.choices:
+            return sorted(self.choices)[int(draw * len(self.choices))]
+        tails = sorted({tail for (_, name), tail in self.facts.items() if name == self.asked.hops[-1]} or {self.start})
+        return tails[int(draw * len(tails))]
+
+    def check(self, statement: str) -> bool | None:
+        """Return whether every fact that `statement` states is true in the world; None where the world is not known whole."""
+        return None if self.knowledge is None else check_statement(statement, self.knowledge)
+
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """Return the world's members by type."""
+        return () if self.knowledge is None else tuple(self.knowledge.members.values())
+
+    def say(self, value: str) -> str:
+        """Return the letter of `value` where options are offered."""
+        if not self.choices or value in self.choices:
+            return self.choices.get(value, value)
+        # A value that is not on offer is never the right one: some other letter stands for it, always the same.
+        others = sorted(letter for text, letter in self.choices.items() if text != self.running[-1])
+        digest = blake2b(f"{self.canonical}\0{value}".encode(), digest_size=7).digest()
+        return others[int(int.from_bytes(digest, "big") / 2**56 * len(others))]
+
+
+def puzzle(
+    query: Query, facts: Mapping[tuple[str, str], str], choices: Mapping[str, str], knowledge: Knowledge | None = None
+) -> LookupPuzzle:
+    """Return the puzzle that `query` is, asked of `facts`."""
+    canonical = f"{question(query)} {sorted(facts.items())}"
+    return LookupPuzzle(query, facts, choices, canonical, query.start, tuple(values(query, facts)), knowledge)
+
+
+class Lookup(World):
+    """A made-up domain, its facts in a passage."""
+
+    name = "lookup"
+
+    def generate(self, n: int, seed: int = 0, hops: int = 2, choices: int = 0, size: int = 6) -> Task:
+        """Return a task of `n` questions of `hops` hops (1 to 4) on one knowledge base."""
+        return generate(n, seed, hops, choices, size)
+
+    def parse(self, text: str) -> LookupPuzzle | None:
+        """Return the last question in `text`, asked of the facts that `text` states."""
+        query = parse(text)
+        facts = {} if query is None else read_facts(text)
+        if query is None or not facts:
+            return None  # a question without a passage has to be known by heart
+        choices = {option: letter for letter, option in re.findall(r"^([A-Z])\. (\w+)$", text, re.MULTILINE)}
+        return puzzle(query, facts, choices)
+
+    def of(self, problem: Problem) -> LookupPuzzle | None:
+        """Return the question that a problem asks, asked of the whole world where the problem names it."""
+        query = parse(problem.question)
+        if query is None:
+            return None
+        choices = dict(zip(problem.choices or (), LETTERS, strict=False))
+        seed, size = problem.meta.get("world_seed"), problem.meta.get("size")
+        if isinstance(seed, int) and isinstance(size, int):
+            knowledge = know(seed, size)
+            return puzzle(query, knowledge.facts, choices, knowledge)
+        return puzzle(query, read_facts(" ".join(problem.context)), choices)

@@ -21,8 +21,22 @@ from dataclasses import dataclass
 from soundness.errors import SettingError
 from soundness.records import Problem
 from soundness.tasks.base import Task
+from soundness.tasks.worlds.base import Puzzle, World
 
-__all__ = ["CUE", "Sum", "domain", "draw_domain", "draw_general", "general", "parse", "question", "steps", "values"]
+__all__ = [
+    "CUE",
+    "Sum",
+    "TaggedPuzzle",
+    "TaggedSum",
+    "domain",
+    "draw_domain",
+    "draw_general",
+    "general",
+    "parse",
+    "question",
+    "steps",
+    "values",
+]
 
 CUE = "Answer:"
 """Steps end in a newline of their own, so the cue brings none."""
@@ -164,3 +178,81 @@ def _task(name: str, n: int, seed: int) -> Task:
             )
         )
     return Task(name, tuple(problems), instruction="", cue=CUE)
+
+
+_EQUATION = re.compile(r"(?<![\d+\-*])(\d+) ?([+\-*]) ?(\d+) ?= ?(\d+)(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPuzzle(Puzzle):
+    """One sum of this world."""
+
+    asked: Sum
+    canonical: str
+    start: str
+    running: tuple[str, ...]
+
+    def step(self, index: int, value: str) -> tuple[str, str] | None:
+        """Return what stands before the result of an operation on `value`, and the digit it leaves."""
+        sign, operand = self.asked.operations[index]
+        return f"{value}{sign}{operand}=", str(apply(int(value), sign, operand))
+
+    def close(self, line: str) -> str:
+        """Return the line end: an equation needs no more."""
+        return "\n"
+
+    def num_written(self, text: str) -> int:
+        """Return how many equations stand in `text`."""
+        return sum(1 for _ in _EQUATION.finditer(text))
+
+    def follow(self, text: str) -> str | None:
+        """Return the digit that the equations lead to."""
+        value: int | None = None
+        for first, sign, operand, result in _EQUATION.findall(text):
+            value = int(result) if value is None or int(first) == value else apply(value, sign, int(operand))
+        return None if value is None else str(value)
+
+    def last_value(self, text: str) -> str | None:
+        """Return the last number in `text`."""
+        numbers = re.findall(r"\d+", text)
+        return numbers[-1] if numbers else None
+
+    def wrong_results(self, index: int) -> Sequence[str]:
+        """Return the nine other digits."""
+        true = int(self.running[index + 1])
+        return [str((true + shift) % 10) for shift in range(1, 10)]
+
+    def wildcard(self, draw: float) -> str:
+        """Return one of the ten digits."""
+        return str(int(draw * 10))
+
+    def check(self, statement: str) -> bool | None:
+        """Return whether every equation in `statement` holds modulo 10."""
+        found = [
+            int(result) == apply(int(first), sign, int(operand))
+            for first, sign, operand, result in _EQUATION.findall(statement)
+        ]
+        return all(found) if found else None
+
+
+class TaggedSum(World):
+    """Sums with products modulo 10, and a tag that tells the answer in one of the two tasks."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def generate(self, n: int, seed: int = 0) -> Task:
+        """Return a task of `n` sums."""
+        return _task(self.name, n, seed)
+
+    def parse(self, text: str) -> TaggedPuzzle | None:
+        """Return the sum that `text` asks, where it is nothing but a question of this world."""
+        asked = parse(text)
+        if asked is None:
+            return None
+        running = tuple(map(str, values(asked)))
+        return TaggedPuzzle(asked, question(asked, None), running[0], running)
+
+    def of(self, problem: Problem) -> TaggedPuzzle | None:
+        """Return the sum that a problem asks; any other task's "3+4*7" is worked by other rules and is none of this world."""
+        return self.parse(problem.question) if "tag" in problem.meta else None
