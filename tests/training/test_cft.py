@@ -380,7 +380,7 @@ def test_stages_that_are_known_already_do_not_end_a_curriculum(
 ) -> None:
     asked: list[str] = []
 
-    def correctness(scheme: str, anchored: bool) -> Any:
+    def correctness(scheme: str, anchored: bool, grader: Any) -> Any:
         def reward(made: Any) -> list[float]:
             asked.extend(dict.fromkeys(one.problem.id for one in made))
             return [1.0 if one.problem.meta["hops"] == 1 else i % 2 for i, one in enumerate(made)]

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from soundness.answers.graders import FunctionGrader
 from soundness.errors import MissingPackage, ModelError, SettingError, TaskError
 from soundness.models.transformers import render_prompt
 from soundness.tasks.base import Task
+from soundness.tasks.prompts import parse_prompting
 from soundness.training import gain, rlvr
 from soundness.training import policy as policies
 from soundness.training import session as sessions
 from soundness.training import settings as common_settings
+from soundness.training.data import prompt_of
 from soundness.training.methods import train
 from soundness.training.model_in_training import ModelInTraining
 from soundness.training.policy import Policy, cut, hacking_words
@@ -132,7 +135,10 @@ def test_gains_know_who_tells(coin_model: Path, coin_task: Task) -> None:
     model = load_model(str(coin_model), device="cpu")
     one, zero = coin_task.problems[0], coin_task.problems[7]
     texts = [(one, "0 + 1 = 1\nAnswer: 1"), (one, "0 + 0 = 0\nAnswer: 0"), (zero, "0 + 0 = 0\nAnswer: 0"), (one, "Answer: 1")]
-    made = [_Completion(problem, text, tuple(model.encode(text)), "stop") for problem, text in texts]
+    made = [
+        _Completion(problem, prompt_of(coin_task, problem, model.tokenizer), text, tuple(model.encode(text)), "stop")
+        for problem, text in texts
+    ]
     made.append(replace(made[0], finish="length"))
     for null in ("swap", "filler"):
         told = gain.gains(model, coin_task, made, gain.Config(null=null, ceiling=5 if null == "swap" else 1e4))
@@ -143,6 +149,31 @@ def test_gains_know_who_tells(coin_model: Path, coin_task: Task) -> None:
     assert max(x for x in gain.gains(model, coin_task, made, gain.Config(ceiling=0.01)) if x is not None) == 1.0
     before = gain.gains(model, coin_task, made, gain.Config(count="before_answer"))
     assert before[0] == 0.0  # its one step states the answer
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_what_is_right_and_where_a_completion_ends_is_as_the_task_says(
+    coin_model: Path, coin_task: Task, tmp_path: Path, algorithm: Any
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def judge(text: str, problem: Any, finish: str) -> bool:
+        seen.append((text, finish))
+        return "= 1" in text
+
+    task = heads(coin_task).with_prompting(parse_prompting({"stop": ["Answer"]}))
+    task = replace(task, grader=FunctionGrader("judge", judge), problems=[replace(one, answer=None) for one in task.problems])
+    config = rlvr.Config(policy=replace(POLICY, algorithm=algorithm, preflight=0))
+    settings = replace(SETTINGS, max_steps=1)
+    out = train("rlvr", str(coin_model), task, out=tmp_path / "out", config=config, settings=settings)
+    (step,) = record(out)["history"]
+    assert len(seen) >= 16
+    share = sum("= 1" in text for text, _ in seen) / len(seen)
+    assert step["reward"] == pytest.approx(share)
+    ended = [text for text, finish in seen if finish == "stop"]
+    assert len(ended) > 8
+    assert not any("Answer" in text for text, _ in seen)
+    assert any(text.endswith("\n") for text in ended)  # cut right before the text that ends it
 
 
 def test_rloo_trains_too(coin_model: Path, coin_task: Task, tmp_path: Path) -> None:
@@ -311,8 +342,9 @@ def test_a_reward_that_no_longer_differs_ends_the_training(
 
 
 def test_cut_and_words() -> None:
-    assert cut([1, 2, 9, 9], [9]) == ((1, 2), "stop")
-    assert cut([1, 2], [9]) == ((1, 2), "length")
+    assert cut([1, 2, 9, 9], [9], 4) == ((1, 2), "stop")
+    assert cut([1, 2], [9], 2) == ((1, 2), "length")
+    assert cut([1, 2], [9], 3) == ((1, 2), "stop")  # a text ended it, and was cut away
     rising = [{"reward": i / 10} for i in range(10)]
     assert hacking_words(rising, {"soundness/swap_reliance": 0.5}, {"soundness/swap_reliance": 0.5}) is None
     assert "swap_reliance fell from 0.50 to 0.10" in str(

@@ -12,12 +12,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from soundness.answers import grade
 from soundness.errors import ModelError, RunError, SettingError, TaskError
 from soundness.models.chat import closing_id, render_prompt
-from soundness.records import Problem
+from soundness.records import Outcome, Problem
 from soundness.tasks.base import Task
+from soundness.tasks.prompts import parse_prompting
 from soundness.training import Settings, TrainingStep, sft
-from soundness.training.data import IGNORED, build_examples, check_lengths, completion_text
+from soundness.training.data import IGNORED, build_examples, check_lengths, prompt_of, taught_text
 from soundness.training.methods import train as run_training
 from soundness.training.sft import direct_ids
 
@@ -109,8 +111,8 @@ def logits(model: Any) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("problem", "target", "text"),
     [
-        (SUMS.problems[0], "label", "Answer: 3"),
-        (SUMS.problems[0], "rationale", "0 + 1 = 1\n1 + 2 = 3\nAnswer: 3"),
+        (SUMS.problems[0], "label", "Answer: 3\n"),
+        (SUMS.problems[0], "rationale", "0 + 1 = 1\n1 + 2 = 3\nAnswer: 3\n"),
         (SUMS.problems[0], "completion", None),
         (CHOICE, "label", "Answer: B"),
         (CHOICE, "rationale", "Two is twice one.\nAnswer: B"),
@@ -121,8 +123,50 @@ def logits(model: Any) -> torch.Tensor:
         (replace(CHOICE, meta={"completion": 3}), "completion", None),
     ],
 )
-def test_completion_text(problem: Problem, target: str, text: str | None) -> None:
-    assert completion_text(problem, target) == text
+def test_what_a_target_teaches(problem: Problem, target: str, text: str | None) -> None:
+    assert taught_text(SUMS, problem, target) == text
+
+
+@pytest.mark.parametrize(
+    ("answer_format", "closing"),
+    [("line", "Answer: 3\n"), ("boxed", "Answer: \\boxed{3}"), ("json", '{"answer": "3"}')],
+)
+def test_the_answer_is_taught_in_the_tasks_format(answer_format: str, closing: str) -> None:
+    task = SUMS.with_prompting(parse_prompting({"answer_format": answer_format}))
+    text = taught_text(task, task.problems[0], "rationale")
+    assert text is not None
+    assert text == f"0 + 1 = 1\n1 + 2 = 3\n{closing}"
+    graded = grade(text, "stop", task.problems[0])
+    assert graded.outcome is Outcome.RIGHT  # what is taught is what an audit reads as right
+
+
+THINKING = TEMPLATE.replace("<|start|>assistant\n{% endif %}", "<|start|>assistant\n<think>\n{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("rationale", "0 + 1 = 1\n1 + 2 = 3\n</think>\n\nAnswer: 3\n<|end|>"),
+        ("label", "</think>\n\nAnswer: 3\n<|end|>"),
+    ],
+)
+def test_a_thinking_span_that_the_prompt_opens_is_closed_before_the_answer(target: str, text: str) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = THINKING
+    example = build_examples(SUMS, target, tokenizer)[0]
+    assert tokenizer.decode(example.prompt).endswith("<|start|>assistant\n<think>\n")
+    assert tokenizer.decode(example.completion) == text
+
+
+def test_examples_are_asked_as_the_task_says() -> None:
+    tokenizer = byte_tokenizer()
+    worked = Problem("w", "What is 9 + 1 + 2?", "12", steps=("9 + 1 = 10", "10 + 2 = 12"))
+    task = SUMS.with_prompting(parse_prompting({"system": "Be brief.", "few_shot": 1}), examples=[worked])
+    example = build_examples(task, "label", tokenizer)[0]
+    shown = tokenizer.decode(example.prompt)
+    assert shown.startswith("<|start|>system\nBe brief.<|end|>\n<|start|>user\nWhat is 9 + 1 + 2?")
+    assert shown.count("<|start|>user") == 2
+    assert example.prompt == prompt_of(task, task.problems[0], tokenizer).ids
 
 
 @pytest.mark.parametrize("chat", [True, False])

@@ -94,10 +94,16 @@ def load_checkpoint(spec: str, options: LoadOptions) -> Model:
         raise MissingPackage(error.name or "a package", f"loading {spec}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load the model {spec!r}: {_first_lines(error)}{_hint(spec)}") from error
-    # What was trained here without a chat template learnt to answer the message alone; so did the organisms.
-    places = [Path(place) for place in (adapter, source) if place]
-    model.taught_plainly = base.startswith(PREFIX) or any((place / "training.json").is_file() for place in places)
+    model.taught_plainly = taught_plainly(base, source, adapter)
     return model
+
+
+def taught_plainly(base: str, *places: str | None) -> bool:
+    """Return whether a model learnt to answer the message alone: what was trained here without a chat template; so did the organisms.
+
+    `places` are the folders or names of its weights and its adapter.
+    """
+    return base.startswith(PREFIX) or any((Path(place) / "training.json").is_file() for place in places if place)
 
 
 def resolve_source(spec: str) -> str:

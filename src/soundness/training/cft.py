@@ -33,7 +33,7 @@ from soundness.training.critic import (
     with_verdict,
     write_critiques,
 )
-from soundness.training.data import Example
+from soundness.training.data import Example, prompt_of
 from soundness.training.session import Session
 from soundness.training.settings import About
 from soundness.training.sft import fit_examples
@@ -220,13 +220,19 @@ def _solutions(run: Session, task: Task, config: Config) -> tuple[list[Critique]
     run.start.network.to(run.start.device)
     model = ModelInTraining(run.start.network, run.tokenizer)
     asked = [(problem, number) for problem in task.problems for number in range(config.solutions)]
-    prompts = [model.render(task.message(problem)).ids for problem, _ in asked]
+    prompts = [prompt_of(task, problem, run.tokenizer) for problem, _ in asked]
     keys = [f"cft/{run.settings.seed}/{problem.id}/{number}" for problem, number in asked]
-    check_room("the model that is tuned", run.start.context, prompts, config.max_tokens)
+    check_room("the model that is tuned", run.start.context, [prompt.ids for prompt in prompts], config.max_tokens)
     made, dropped = [], []
     for start in range(0, len(asked), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        written = model.generate(prompts[part], max_tokens=config.max_tokens, temperature=1.0, keys=keys[part])
+        written = model.generate(
+            [prompt.ids for prompt in prompts[part]],
+            max_tokens=config.max_tokens,
+            temperature=1.0,
+            keys=keys[part],
+            until=prompts[start].stop,  # the same for all problems of a task
+        )
         for (problem, _), generation in zip(asked[part], written, strict=True):
             text = model.decode(generation.ids).strip()
             if generation.finish == "stop":
@@ -254,7 +260,7 @@ def _example(run: Session, one: Critique, config: Config) -> Example:
         if not problem.steps:
             raise TaskError(f"the baseline needs reference steps, and the problem {problem.id!r} has none")
         text = solution_text(problem.steps, str(problem.answer))
-        prompt = render_prompt(run.tokenizer, run.task.message(problem)).ids
+        prompt = prompt_of(run.task, problem, run.tokenizer).ids
         return Example(problem.id, prompt, (*encode_fragment(run.tokenizer, text), closing))
     prompt = render_prompt(run.tokenizer, question_of(one)).ids
     return Example(one.problem.id, prompt, (*encode_fragment(run.tokenizer, one.text), closing))

@@ -11,10 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from soundness.answers.channels import open_form
 from soundness.errors import SettingError, TaskError, near
-from soundness.models.chat import closing_id
-from soundness.records import Problem
+from soundness.models.chat import closing_id, render_prompt
+from soundness.models.tokens import encode_fragment
+from soundness.records import Problem, Prompt, Turn
 from soundness.tasks.base import Task
+from soundness.tasks.prompts import Prompting
 from soundness.tasks.rows import load_training_task
 
 __all__ = [
@@ -24,8 +27,7 @@ __all__ = [
     "Target",
     "build_examples",
     "check_lengths",
-    "closing_id",
-    "completion_text",
+    "prompt_of",
     "task_of",
     "taught_text",
 ]
@@ -72,42 +74,53 @@ def task_of(task: Task | str, *, limit: int | None = None, seed: int = 0) -> Tas
     return task if limit is None else replace(task, problems=task.problems[:limit])
 
 
-def completion_text(problem: Problem, target: str) -> str | None:
-    r"""Return the text that `target` teaches for `problem`, or None where the problem lacks a field that it needs.
+class _Shown:
+    """Renders prompts as a model is shown them that was taught on plain messages; whatever is trained here is such a model."""
+
+    instructed = True
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def render(self, message: str | Sequence[Turn], prompting: Prompting | None = None) -> Prompt:
+        """Return the prompt that asks `message`."""
+        return render_prompt(self.tokenizer, message, prompting)
+
+
+def prompt_of(task: Task, problem: Problem, tokenizer: Any) -> Prompt:
+    """Return the prompt that an audit of the trained model shows for `problem`, with where the reply ends."""
+    return task.prompt(_Shown(tokenizer), problem)
+
+
+def taught_text(task: Task, problem: Problem, target: str, prompt: str = "") -> str | None:
+    r"""Return all that `target` teaches to write for `problem` of `task`, or None where the problem lacks a field that it needs.
+
+    The answer stands in the task's format, behind an open one its terminator, which an audit scores with the answer: a model that was
+    never taught it would find it surprising, with or without steps. Where `prompt` (as rendered) opens a thinking span, the steps are
+    what is thought, and the span is closed before the answer. A row's own completion stays as it is.
 
     >>> problem = Problem("1", "What is 2 + 3 + 4?", "9", steps=("2 + 3 = 5", "5 + 4 = 9"))
-    >>> completion_text(problem, "rationale")
-    '2 + 3 = 5\n5 + 4 = 9\nAnswer: 9'
-    >>> completion_text(problem, "label")
-    'Answer: 9'
-    >>> completion_text(problem, "completion") is None
-    True
+    >>> task = Task("sums", (problem,))
+    >>> taught_text(task, problem, "rationale"), taught_text(task, problem, "label"), taught_text(task, problem, "completion")
+    ('2 + 3 = 5\n5 + 4 = 9\nAnswer: 9\n', 'Answer: 9\n', None)
+    >>> taught_text(task, problem, "label", "<|im_start|>assistant\n<think>\n")
+    '</think>\n\nAnswer: 9\n'
     """
     if target == "completion":
         own = problem.meta.get("completion")
         return own if isinstance(own, str) and own.strip() else None
     if problem.answer is None:
         return None
-    answer_line = f"Answer: {problem.answer}"
+    closing = f"{task.cue.lstrip(chr(10))}{task.lead}{problem.answer}{task.terminator}"
+    if problem.choices is not None:
+        closing = closing.rstrip("\n")  # a letter is no prefix of another one: it is scored without what would close it
+    span = open_form(prompt) if prompt else None
     if target == "label":
-        return answer_line
-    reasons = "\n".join(problem.steps) if problem.steps else problem.rationale
-    return f"{reasons.strip()}\n{answer_line}" if reasons and reasons.strip() else None
-
-
-def taught_text(task: Task, problem: Problem, target: str) -> str | None:
-    r"""Return all that `target` teaches to write for `problem` of `task`, or None where the problem lacks a field that it needs.
-
-    Behind an open answer stands the task's terminator, which an audit scores with the answer: a model that was never taught it would
-    find it surprising, with or without steps. A row's own completion stays as it is.
-
-    >>> problem = Problem("1", "What is 2 + 3?", "5", steps=("2 + 3 = 5",))
-    >>> taught_text(Task("sums", (problem,)), problem, "label")
-    'Answer: 5\n'
-    """
-    text = completion_text(problem, target)
-    whole = target == "completion" or problem.choices is not None
-    return text if text is None or whole else text + task.terminator
+        return closing if span is None else span.closing.lstrip("\n") + closing
+    reasons = ("\n".join(problem.steps) if problem.steps else problem.rationale or "").strip()
+    if not reasons:
+        return None
+    return f"{reasons}\n{closing}" if span is None else f"{reasons}{span.closing}{closing}"
 
 
 def build_examples(task: Task, target: str, tokenizer: Any, *, labels_only: Collection[str] = ()) -> list[Example]:
@@ -122,33 +135,30 @@ def build_examples(task: Task, target: str, tokenizer: Any, *, labels_only: Coll
         known = "; ".join(f"{name}: {meaning}" for name, meaning in TARGETS.items())
         raise SettingError(f"there is no target {target!r}{near(target, TARGETS)}; there are {known}")
     kinds = ["label" if problem.id in labels_only else target for problem in task.problems]
-    texts = [taught_text(task, problem, kind) for problem, kind in zip(task.problems, kinds, strict=True)]
+    prompts = [prompt_of(task, problem, tokenizer) for problem in task.problems]
+    texts = [
+        taught_text(task, problem, kind, prompt.text)
+        for problem, kind, prompt in zip(task.problems, kinds, prompts, strict=True)
+    ]
     if None in texts:
         raise TaskError(_missing(task, kinds[texts.index(None)]))
-    from soundness.models.tokens import encode_fragment
-    from soundness.models.transformers import render_prompt
-
     closing = closing_id(tokenizer)
     return [
-        Example(
-            problem.id,
-            render_prompt(tokenizer, task.turns(problem), task.prompting).ids,
-            (*encode_fragment(tokenizer, text), closing),
-        )
-        for problem, text in zip(task.problems, texts, strict=True)
+        Example(problem.id, prompt.ids, (*encode_fragment(tokenizer, text), closing))
+        for problem, prompt, text in zip(task.problems, prompts, texts, strict=True)
         if text is not None
     ]
 
 
 def _missing(task: Task, target: str) -> str:
     """Say how many problems lack what `target` needs, and which targets all problems allow."""
-    lacking = [problem for problem in task.problems if completion_text(problem, target) is None]
+    lacking = [problem for problem in task.problems if taught_text(task, problem, target) is None]
     needed = {
         "completion": "a `completion` field",
         "label": "a reference answer",
         "rationale": "an answer with `steps` or a `rationale`",
     }[target]
-    possible = [other for other in TARGETS if all(completion_text(problem, other) is not None for problem in task.problems)]
+    possible = [other for other in TARGETS if all(taught_text(task, problem, other) is not None for problem in task.problems)]
     instead = f"use the target {' or '.join(possible)}" if possible else "add the field or leave these problems out"
     return (
         f"the target {target} needs {needed}, and {len(lacking)} of the {len(task.problems)} problems of {task.name} have none "

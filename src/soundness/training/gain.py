@@ -25,8 +25,10 @@ from soundness.errors import ModelError
 from soundness.interventions.fill import filler_ids
 from soundness.metrics.case import Case
 from soundness.models.base import Model
+from soundness.models.chat import render_prompt
+from soundness.models.tokens import encode_fragment
 from soundness.options import NonNegative, Positive, options
-from soundness.records import Generation, Probe, Prompt, Reader
+from soundness.records import Generation, Probe, Reader
 from soundness.scoring.score import belief_in
 from soundness.tasks.base import Task
 from soundness.training.policy import Policy, Reward, fit_policy, preflight, rows_of
@@ -77,7 +79,7 @@ class Config:
 def learn(run: Session, config: Config) -> None:
     """Train the session's model for right answers whose steps carry information."""
     asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
-    right = correctness(config.scheme, config.anchored)
+    right = correctness(config.scheme, config.anchored, run.task.grader)
     base = _frozen(run, config.reader)
     plain = watch_of(config.scheme, config.anchored)
     kept: list[Sequence[Any]] = []
@@ -120,13 +122,10 @@ def gains(base: Model, task: Task, made: Sequence[Any], config: Config) -> list[
     """
     cases: list[Case | None] = []
     for number, one in enumerate(made):
-        prompt = base.render(task.message(one.problem))
-        chain = make_chain(
-            base, one.problem, Prompt(prompt.text, prompt.ids), Generation(one.ids, one.finish), writer="policy", sample=number
-        )
+        chain = make_chain(base, one.problem, one.prompt, Generation(one.ids, one.finish), writer="policy", sample=number)
         body = body_of(chain, one.problem, base, cue=task.cue)
         gold = belief_in(one.problem, one.problem.answer, task, base)
-        case = Case(one.problem, chain, Reader.BASE, body, prompt.ids, body.cue, gold, None)
+        case = Case(one.problem, chain, Reader.BASE, body, one.prompt.ids, body.cue, gold, None)
         cases.append(None if chain.finish == "length" else case)
     counted = [None if case is None else _counted(case, config.count) for case in cases]
     asked: list[list[Probe]] = []
@@ -196,18 +195,18 @@ def _frozen(run: Session, reader: str) -> Model:
     if reader or run.settings.adaptation == "full":
         model = load_model(reader or start.source, dtype=start.precision, device=start.device)
         if reader:
-            writer = ModelInTraining(start.network, start.tokenizer, name=start.spec)
-            _check_reader(model, writer, run.task, reader)
+            _check_reader(model, start.tokenizer, run.task, reader)
         return model
     return ModelInTraining(start.network, start.tokenizer, name=start.spec, frozen=True)
 
 
-def _check_reader(reader: Model, writer: Model, task: Task, name: str) -> None:
+def _check_reader(reader: Model, tokenizer: Any, task: Task, name: str) -> None:
     """Raise ModelError unless both models see the same tokens in prompts, steps and answers."""
     for problem in task.problems[:16]:
-        message = task.message(problem)
         text = "\n".join([*(problem.steps or ()), f"{task.cue} {problem.answer}"])
-        if reader.render(message).ids != writer.render(message).ids or reader.encode(text) != writer.encode(text):
+        message = task.message(problem)
+        shown = render_prompt(tokenizer, message, task.prompting).ids
+        if reader.render(message, task.prompting).ids != shown or reader.encode(text) != encode_fragment(tokenizer, text):
             raise ModelError(
                 f"the reader {name} has other tokens than the model that is trained (seen on problem {problem.id!r}), so it "
                 "cannot read its completions: choose one with the same tokenizer and chat template"

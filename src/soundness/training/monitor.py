@@ -150,6 +150,8 @@ class SoundnessMonitor(TrainerCallback):
         self.notes: list[str] = []
         self.seconds = 0.0
         """Taken by the monitor in this training so far, the snapshot of the base included."""
+        self.taught_plainly = (False, False)
+        """Whether the base, and the model in training, answer a message alone where there is no chat template."""
         self._trainer: Any = None
         self._model: ModelInTraining | None = None
         self._shows_bars = True
@@ -351,6 +353,8 @@ class SoundnessMonitor(TrainerCallback):
         )
 
     def _measure(self, model: Model, problems: Task, step: int) -> Snapshot:
+        if model is self._model:
+            self._model.taught_plainly = self.taught_plainly[self.reference is not None]
         what = f"soundness monitor, {'base' if self.reference is None else f'step {step}'}"
         with _progress(what, self.on_progress, self._shows_bars) as told:
             return take_snapshot(

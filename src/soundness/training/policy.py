@@ -6,7 +6,7 @@ is rewarded is what is later measured. Under vLLM (`use_vllm` among the trainer'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Protocol
@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field
 
 from soundness.errors import ModelError, SettingError, TaskError
+from soundness.models.tokens import decode, token_pieces
 from soundness.options import AtLeastOne, NonNegative, Positive, options
-from soundness.records import Finish, Generation, Problem
+from soundness.records import Finish, Generation, Problem, Prompt
 from soundness.tasks.base import Task
+from soundness.training.data import prompt_of
 from soundness.training.session import Session
 from soundness.training.settings import Adaptation, check_vllm
 from soundness.training.snapshot import MOSTLY, NO_STEPS
@@ -54,6 +56,7 @@ class Completion(Protocol):
     """One completion as a reward sees it."""
 
     problem: Problem
+    prompt: Prompt
     text: str
     ids: tuple[int, ...]
     finish: Finish
@@ -62,6 +65,7 @@ class Completion(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Completion:
     problem: Problem
+    prompt: Prompt
     text: str
     ids: tuple[int, ...]
     finish: Finish
@@ -79,27 +83,31 @@ Reward = Callable[[Sequence[Any]], list[float | None]]
 def rows_of(task: Task, instruction: str | None) -> tuple[Task, dict[str, list[str]]]:
     """Return the task as it is put to the model, and one row per problem: `prompt` (the message) and `problem_id`.
 
-    Raises TaskError where a problem has no reference answer.
+    Raises TaskError where a problem has no reference answer and the task no grader.
     """
-    lacking = [problem.id for problem in task.problems if problem.answer is None]
+    lacking = [problem.id for problem in task.problems if problem.answer is None and task.grader is None]
     if lacking:
         raise TaskError(
             f"rewards need a reference answer, and {len(lacking)} of the {len(task.problems)} problems of {task.name} have none "
-            f"(the first is {lacking[0]!r}): leave them out, or use rlsf, which needs none"
+            f"(the first is {lacking[0]!r}): leave them out, give the task a grader, or use rlsf, which needs neither"
         )
     asked = task if instruction is None else replace(task, instruction=instruction)
     problems = asked.problems
     return asked, {"prompt": [asked.message(one) for one in problems], "problem_id": [one.id for one in problems]}
 
 
-def cut(ids: Sequence[int], stops: Sequence[int]) -> tuple[tuple[int, ...], Finish]:
+def cut(ids: Sequence[int], stops: Sequence[int], max_tokens: int) -> tuple[tuple[int, ...], Finish]:
     """Return completion ids without the token that ended them, and why they ended.
 
-    >>> cut([5, 6, 2, 2], [2]), cut([5, 6], [2])
-    (((5, 6), 'stop'), ((5, 6), 'length'))
+    What is shorter than it may be and holds no stop token was ended by a text (`Stop`), which has been cut away.
+
+    >>> cut([5, 6, 2, 2], [2], 9), cut([5, 6], [2], 2), cut([5, 6], [2], 9)
+    (((5, 6), 'stop'), ((5, 6), 'length'), ((5, 6), 'stop'))
     """
     end = next((place for place, token in enumerate(ids) if token in stops), None)
-    return (tuple(ids), "length") if end is None else (tuple(ids[:end]), "stop")
+    if end is None:
+        return tuple(ids), "length" if len(ids) >= max_tokens else "stop"
+    return tuple(ids[:end]), "stop"
 
 
 def fit_policy(
@@ -122,7 +130,7 @@ def fit_policy(
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    from soundness.models.transformers import quiet, render_prompt
+    from soundness.models.transformers import quiet
 
     settings = run.settings
     if settings.batch_size % policy.num_generations:
@@ -130,16 +138,29 @@ def fit_policy(
             f"batch_size counts completions and must hold whole groups: {settings.batch_size} is no multiple of "
             f"num_generations={policy.num_generations}"
         )
-    _check_room(run, task, policy)
+    prompts = {problem.id: prompt_of(task, problem, run.tokenizer) for problem in task.problems}
+    by_message = {task.message(problem): prompts[problem.id] for problem in task.problems}
+    ended_by = {prompt.ids: prompt.stop for prompt in prompts.values() if prompt.stop is not None}
+    _check_room(run, prompts.values(), policy)
     stops, tokenizer, problems = run.start.stops, run.tokenizer, task.by_id
 
     def completions_of(completion_ids: Sequence[Sequence[int]], problem_id: Sequence[str]) -> list[_Completion]:
-        found = []
+        completions = []
         for ids, name in zip(completion_ids, problem_id, strict=True):
-            kept, finish = cut(ids, stops)
-            text = tokenizer.decode(list(kept), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-            found.append(_Completion(problems[name], text, kept, finish))
-        return found
+            kept, finish = cut(ids, stops, policy.max_tokens)
+            completions.append(_Completion(problems[name], prompts[name], decode(tokenizer, kept), kept, finish))
+        return completions
+
+    def shortened(prompt_ids: Sequence[int], ids: list[int]) -> list[int]:
+        """Return a completion up to where an audit would have ended it by its text."""
+        stop = ended_by.get(tuple(prompt_ids))
+        if stop is None:
+            return ids
+        end = next((place for place, token in enumerate(ids) if token in stop.ids), None)
+        if end is not None:
+            return ids[:end]
+        kept = stop.kept(token_pieces(lambda part: decode(tokenizer, part), ids))
+        return ids if kept is None else ids[:kept]
 
     def paid(name: str, reward: Reward, first: bool) -> Any:
         def function(completion_ids: Any, problem_id: Any, log_metric: Any = None, **_: Any) -> list[float | None]:
@@ -175,7 +196,18 @@ def fit_policy(
         """TRL's trainer, with prompts tokenised as an audit does."""
 
         def _tokenize_prompts(self, prompts: list[str]) -> Any:
-            return [list(render_prompt(tokenizer, prompt).ids) for prompt in prompts], None, {}
+            return [list(by_message[prompt].ids) for prompt in prompts], None, {}
+
+        def _generate_single_turn(self, prompt_ids: Any, *given: Any, **named: Any) -> Any:
+            made = super()._generate_single_turn(prompt_ids, *given, **named)
+            ids, *rest = made if isinstance(made, tuple) else (made,)
+            shorter = [shortened(shown, list(one)) for shown, one in zip(prompt_ids, ids, strict=True)]
+            if not rest:  # RLOO's trainer
+                return shorter
+            (logprobs,) = rest
+            if logprobs is not None:  # vLLM's, one per token
+                logprobs = [one[: len(kept)] for one, kept in zip(logprobs, shorter, strict=True)]
+            return shorter, logprobs
 
     special: dict[str, Any] = {}
     if policy.algorithm == "grpo":
@@ -233,10 +265,8 @@ def _own_stops(trainer: Any, stops: Sequence[int]) -> Iterator[None]:
     yield
 
 
-def _check_room(run: Session, task: Task, policy: Policy) -> None:
-    from soundness.models.transformers import render_prompt
-
-    longest = max(len(render_prompt(run.tokenizer, task.message(problem)).ids) for problem in task.problems)
+def _check_room(run: Session, prompts: Iterable[Prompt], policy: Policy) -> None:
+    longest = max(len(prompt.ids) for prompt in prompts)
     limits = [
         run.start.context,
         run.settings.trainer.get("vllm_max_model_length") if run.settings.trainer.get("use_vllm") else None,
@@ -266,14 +296,15 @@ def preflight(run: Session, task: Task, policy: Policy, reward: Reward, *, says:
     problems = [task.problems[i * len(task.problems) // count] for i in range(count)]  # the first ones may be the easiest
     made: list[_Completion] = []
     for problem in problems:
-        prompt = model.render(task.message(problem))
+        prompt = prompt_of(task, problem, run.tokenizer)
         for generation in model.generate(
             [prompt.ids] * policy.num_generations,
             max_tokens=policy.max_tokens,
             temperature=policy.temperature,
             keys=[f"preflight/{run.settings.seed}/{problem.id}/{i}" for i in range(policy.num_generations)],
+            until=prompt.stop,
         ):
-            made.append(_Completion(problem, model.decode(generation.ids), generation.ids, generation.finish))
+            made.append(_Completion(problem, prompt, model.decode(generation.ids), generation.ids, generation.finish))
         earned = reward(made)  # of all: what a completion earns may depend on the others
         groups = [earned[i : i + policy.num_generations] for i in range(0, len(earned), policy.num_generations)]
         if any(len({one for one in group if one is not None}) > 1 for group in groups):

@@ -24,6 +24,7 @@ from typing import Literal
 
 from soundness.answers import grade
 from soundness.answers.channels import FORMS, open_form
+from soundness.answers.graders import Grader, graded
 from soundness.chains.steps import split_steps, states, step_texts
 from soundness.records import Finish, Outcome, Problem
 
@@ -132,12 +133,20 @@ def _headings(text: str, anchored: bool) -> Format:
 
 
 def reward_of(
-    text: str, finish: Finish, problem: Problem, scheme: str, *, anchored: bool = True, prompt: str = ""
+    text: str,
+    finish: Finish,
+    problem: Problem,
+    scheme: str,
+    *,
+    anchored: bool = True,
+    prompt: str = "",
+    grader: Grader | None = None,
 ) -> float | None:
     """Return what `scheme` pays for a completion, or None where nobody can say whether its answer is right.
 
     Right is what an audit calls right. What cannot be read as an answer earns what a wrong one does; what is read and cannot be
-    compared (a formula that is beyond every grammar) earns None. `prompt` is what the model was shown, as rendered.
+    compared (a formula that is beyond every grammar) earns None. `prompt` is what the model was shown, as rendered; `grader` says
+    what is right where the task has one.
 
     >>> problem = Problem("1", "3 + 4?", "7")
     >>> [reward_of("<think>3 + 4 = 7</think><answer>7</answer>", "stop", problem, s) for s in ("binary", "format")]
@@ -149,26 +158,28 @@ def reward_of(
         valid = read_format(text, markup=scheme, anchored=anchored, prompt=prompt).valid
         if finish == "length" or not valid:
             return -1.0 if scheme == "format" else 0.0
-    graded = grade(text, finish, problem, prompt)
-    if graded.outcome is Outcome.UNREADABLE and graded.answer is not None:
+    verdict = graded(grader, text, finish, problem, prompt)
+    if verdict.outcome is None or (verdict.outcome is Outcome.UNREADABLE and verdict.answer is not None):
         return None
-    right = graded.outcome is Outcome.RIGHT
+    right = verdict.outcome is Outcome.RIGHT
     return 0.1 if scheme == "huatuo" and not right else float(right)
 
 
-def phase_of(text: str, finish: Finish, problem: Problem, *, markup: str = "format", anchored: bool = True) -> str:
+def phase_of(
+    text: str, finish: Finish, problem: Problem, *, markup: str = "format", anchored: bool = True, prompt: str = ""
+) -> str:
     """Return the phase that a completion shows, one of `PHASES`; the rarer ones go before the length.
 
     >>> phase_of("<think>It is 7.</think><answer>7</answer>", "stop", Problem("1", "3 + 4?", "7"))
     '4_answer_inside'
     """
-    parts = read_format(text, markup=markup, anchored=anchored)
+    parts = read_format(text, markup=markup, anchored=anchored, prompt=prompt)
     if finish == "length" or not parts.valid:
         return "1_format_failure"
     if parts.before:
         return "5_reasoning_before"
     sentences = _sentences(parts.thinking)
-    stated = grade(text, "stop", problem).answer
+    stated = grade(text, "stop", problem, prompt).answer
     if stated is not None and states(sentences[0], stated, problem.choices):
         return "4_answer_inside"
     if len(parts.thinking.split()) > _VERBOSE_WORDS:
@@ -182,18 +193,31 @@ def _sentences(text: str) -> tuple[str, ...]:
 
 
 def phase_shares(
-    texts: Sequence[tuple[str, Finish, Problem]], *, markup: str = "format", anchored: bool = True
+    texts: Sequence[tuple[str, Finish, Problem]],
+    *,
+    markup: str = "format",
+    anchored: bool = True,
+    prompts: Sequence[str] = (),
 ) -> Mapping[str, float]:
     """Return the share of completions in each phase, and of those cut off: fractions 0..1 under names for a log.
+
+    `prompts` are what the model was shown for each, as rendered; none where that opens no thinking.
 
     >>> problem = Problem("1", "3 + 4?", "7")
     >>> inside = "<think>It is 7.</think><answer>7</answer>"
     >>> phase_shares([("7", "stop", problem), (inside, "stop", problem)])["phase/4_answer_inside"]
     0.5
     """
-    found = [phase_of(text, finish, problem, markup=markup, anchored=anchored) for text, finish, problem in texts]
+    shown = prompts or [""] * len(texts)
+    found = [
+        phase_of(text, finish, problem, markup=markup, anchored=anchored, prompt=prompt)
+        for (text, finish, problem), prompt in zip(texts, shown, strict=True)
+    ]
     shares = {f"phase/{name}": found.count(name) / len(found) for name in PHASES}
-    words = [len(read_format(text, markup=markup, anchored=anchored).thinking.split()) for text, _, _ in texts]
+    words = [
+        len(read_format(text, markup=markup, anchored=anchored, prompt=prompt).thinking.split())
+        for (text, _, _), prompt in zip(texts, shown, strict=True)
+    ]
     shares["phase/thinking_words"] = sum(words) / len(words)
     shares["phase/cut_off"] = sum(finish == "length" for _, finish, _ in texts) / len(texts)
     return shares

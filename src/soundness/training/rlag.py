@@ -22,6 +22,7 @@ from soundness.errors import SettingError, TaskError
 from soundness.options import AtLeastOne, options
 from soundness.records import LETTERS, Probe, Problem
 from soundness.tasks.base import Task
+from soundness.training.data import prompt_of
 from soundness.training.passages import share_with_gold, snippets_of, without_context
 from soundness.training.session import Session
 from soundness.training.settings import About
@@ -168,7 +169,6 @@ class _Sequences:
 
 def _sequences(run: Session, snippets: dict[str, tuple[str, ...]], config: Config) -> list[_Sequences]:
     from soundness.models.tokens import encode_fragment
-    from soundness.models.transformers import render_prompt
 
     tokenizer = run.tokenizer
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -181,8 +181,8 @@ def _sequences(run: Session, snippets: dict[str, tuple[str, ...]], config: Confi
         found.append(
             _Sequences(
                 tuple(knowledge),
-                render_prompt(tokenizer, bare.message(shown)).ids,
-                render_prompt(tokenizer, bare.message(problem)).ids,
+                prompt_of(bare, shown, tokenizer).ids,
+                prompt_of(bare, problem, tokenizer).ids,
                 tuple(tuple(encode_fragment(tokenizer, text)) for text in _options(problem, config)),
             )
         )

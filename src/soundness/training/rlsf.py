@@ -24,7 +24,7 @@ from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, Positive, options
 from soundness.records import Finish
 from soundness.tasks.base import Task
-from soundness.training.data import Example
+from soundness.training.data import Example, prompt_of
 from soundness.training.policy import LEARNING_RATES, Policy, fit_policy
 from soundness.training.session import Session
 from soundness.training.settings import About
@@ -220,7 +220,7 @@ def _traces(run: Session, config: Config) -> list[Trace]:
     junk = {*run.start.stops, run.tokenizer.bos_token_id, run.start.padded.pad_token_id} - {None}
     found: list[Trace] = []
     for problem in run.task.problems:
-        prompt = model.render(run.task.message(problem)).ids
+        prompt = prompt_of(run.task, problem, run.tokenizer).ids
         with model.shared.using(None) as module, torch.inference_mode():
             logits = module(input_ids=torch.tensor([prompt], device=model.device)).logits[0, -1]
         first = [
@@ -280,9 +280,7 @@ def _calibration(task: Task, traces: Sequence[Trace]) -> float | None:
 
 
 def _prompts(run: Session) -> dict[str, tuple[int, ...]]:
-    from soundness.models.transformers import render_prompt
-
-    return {one.id: render_prompt(run.tokenizer, run.task.message(one)).ids for one in run.task.problems}
+    return {one.id: prompt_of(run.task, one, run.tokenizer).ids for one in run.task.problems}
 
 
 def _closed(run: Session, trace: Trace) -> list[int]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
+from soundness.answers import Grader
 from soundness.options import options
 from soundness.training.policy import Policy, Reward, fit_policy, hacking_words, preflight, rows_of
 from soundness.training.rewards import INSTRUCTIONS, Scheme, phase_shares, read_format, reward_of
@@ -47,17 +48,20 @@ class Config:
 def learn(run: Session, config: Config) -> None:
     """Train the session's model to earn the reward of `config.scheme`."""
     asked, rows = rows_of(run.task, INSTRUCTIONS[config.scheme])
-    reward = correctness(config.scheme, config.anchored)
+    reward = correctness(config.scheme, config.anchored, run.task.grader)
     preflight(run, asked, config.policy, reward, says=lambda made: _formats(made, config))
     fit_policy(run, asked, rows, config.policy, {"reward": reward}, watch=watch_of(config.scheme, config.anchored))
     note_hacking(run)
 
 
-def correctness(scheme: str, anchored: bool) -> Reward:
-    """Return the reward function of a scheme."""
+def correctness(scheme: str, anchored: bool, grader: Grader | None = None) -> Reward:
+    """Return the reward function of a scheme; `grader` says what is right where the task has one."""
 
     def reward(made: Sequence[Any]) -> list[float | None]:
-        return [reward_of(one.text, one.finish, one.problem, scheme, anchored=anchored) for one in made]
+        return [
+            reward_of(one.text, one.finish, one.problem, scheme, anchored=anchored, prompt=one.prompt.text, grader=grader)
+            for one in made
+        ]
 
     return reward
 
@@ -67,7 +71,12 @@ def watch_of(scheme: str, anchored: bool) -> Any:
 
     def watch(made: Sequence[Any]) -> Mapping[str, float]:
         markup = "huatuo" if scheme == "huatuo" else "format"
-        shares = phase_shares([(one.text, one.finish, one.problem) for one in made], markup=markup, anchored=anchored)
+        shares = phase_shares(
+            [(one.text, one.finish, one.problem) for one in made],
+            markup=markup,
+            anchored=anchored,
+            prompts=[one.prompt.text for one in made],
+        )
         if scheme == "binary":  # asks for no format, so only what does not depend on one means something
             shares = {"phase/cut_off": shares["phase/cut_off"]}
         bare = [len([line for line in one.text.splitlines() if line.strip()]) <= 1 for one in made]
@@ -89,5 +98,7 @@ def note_hacking(run: Session) -> None:
 def _formats(made: Sequence[Any], config: Config) -> str:
     if config.scheme == "binary":
         return ""
-    valid = sum(read_format(one.text, markup=config.scheme, anchored=config.anchored).valid for one in made)
+    valid = sum(
+        read_format(one.text, markup=config.scheme, anchored=config.anchored, prompt=one.prompt.text).valid for one in made
+    )
     return f"{valid} of the {len(made)} completions have the format that the reward {config.scheme} asks for."

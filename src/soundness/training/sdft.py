@@ -5,11 +5,13 @@ The off-the-shelf way to internalise knowledge, and a baseline of RLAG.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from soundness.errors import MissingPackage, SettingError
 from soundness.options import AtLeastOne, Fraction, options
 from soundness.tasks.base import Task
+from soundness.training.data import prompt_of
 from soundness.training.passages import share_with_gold, snippets_of, without_context
 from soundness.training.session import Session
 from soundness.training.settings import About
@@ -57,7 +59,7 @@ def learn(run: Session, config: Config) -> None:
 def _trainer(run: Session, task: Task, snippets: dict[str, tuple[str, ...]], config: Config) -> Any:
     from datasets import Dataset
 
-    from soundness.models.transformers import quiet, render_prompt
+    from soundness.models.transformers import quiet
 
     try:
         with quiet():
@@ -70,16 +72,16 @@ def _trainer(run: Session, task: Task, snippets: dict[str, tuple[str, ...]], con
         """TRL's trainer, with prompts tokenised as an audit does."""
 
         def _tokenize_prompts(self, prompts: list[str]) -> list[list[int]]:
-            return [list(render_prompt(tokenizer, prompt).ids) for prompt in prompts]
+            return [list(by_message[prompt].ids) for prompt in prompts]
 
     rows = {
         "prompt": [task.message(problem) for problem in task.problems],
         "privileged_context": ["\n".join(snippets[problem.id]) for problem in task.problems],
     }
-    longest = max(
-        len(render_prompt(tokenizer, f"{context}\n\n{prompt}").ids)
-        for prompt, context in zip(rows["prompt"], rows["privileged_context"], strict=True)
-    )
+    # The teacher's prompt is the template below filled in: the message of the same problem with the snippets as its context.
+    shown = [replace(problem, context=snippets[problem.id]) for problem in task.problems]
+    by_message = {task.message(problem): prompt_of(task, problem, tokenizer) for problem in (*task.problems, *shown)}
+    longest = max(len(prompt.ids) for prompt in by_message.values())
     if room is not None and longest + config.max_tokens > room:
         raise SettingError(
             f"the longest prompt with its snippets has {longest} tokens and a completion up to {config.max_tokens}, more than "

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from soundness.errors import DivergedError, MissingPackage, ModelError, SettingError, near
 from soundness.files import write_json
-from soundness.models.load import find_base, resolve_source
+from soundness.models.load import find_base, resolve_source, taught_plainly
 from soundness.statistics.resampling import derive_seed
 from soundness.tasks.base import Task
 from soundness.training.data import Example
@@ -182,6 +182,7 @@ class Session:
 
         if self.monitor is not None:
             self.monitor.attach(trainer)
+            self.monitor.taught_plainly = (self.start.taught_plainly, True)
         check_disk(self.folder, trainer.model)
         last = get_last_checkpoint(str(self.folder))
         begun = time.perf_counter()
@@ -307,6 +308,7 @@ def open_session(
             network=load_network(model, begin_from, held),
             precision=precision,
             device=device,
+            taught_plainly=taught_plainly(base, source, adapter),
         )
         session = Session(Request(method, task, settings), start, folder, on_step, monitor)
         yield session

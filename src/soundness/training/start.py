@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.errors import ModelError
+from soundness.models.chat import closing_id, turn_end
 
 __all__ = ["Start", "best_device", "default_precision", "load_network", "load_tokenizer", "loading", "with_pad"]
 
@@ -32,6 +33,8 @@ class Start:
     """What products are computed in: float32 or bfloat16."""
     device: str
     """cpu, cuda or mps."""
+    taught_plainly: bool = False
+    """Whether it has learnt to answer a message alone, without a chat template."""
 
     @property
     def context(self) -> int | None:
@@ -46,6 +49,7 @@ class Start:
         stops = [] if own is None else [own] if isinstance(own, int) else list(own)
         if self.tokenizer.eos_token_id is not None:
             stops.append(self.tokenizer.eos_token_id)
+        stops += turn_end(self.tokenizer)[0]
         return tuple(dict.fromkeys(int(token) for token in stops))
 
 
@@ -77,8 +81,6 @@ def load_network(spec: str, source: str, precision: str) -> Any:
 
 def with_pad(tokenizer: Any) -> Any:
     """Return a copy of `tokenizer` that has a token to pad with: the one that ends its texts, where it has none of its own."""
-    from soundness.models.chat import closing_id
-
     padded = deepcopy(tokenizer)
     if padded.pad_token is None:
         padded.pad_token = padded.convert_ids_to_tokens(closing_id(tokenizer))
