@@ -37,6 +37,13 @@ def test_a_model_that_ignores_its_chain_knows_as_much(planted, values) -> None:
     assert values(planted("ignores-chain", "lookup:hops=2", ["knowledge"]), "knowledge_index") == [1.0] * 6
 
 
-def test_without_a_judge_there_is_a_reason(planted) -> None:
+def test_sums_are_judged_exactly(planted, values) -> None:
+    assert values(planted("computes", "chain-sum", ["knowledge"]), "knowledge_index") == [1.0] * 6
+    slips = planted("computes?slip=1", "chain-sum:operators=4", ["knowledge"])
+    assert values(slips, "knowledge_index") == pytest.approx([3 / 4] * 6)
+
+
+def test_without_a_judge_there_is_a_reason(planted, monkeypatch) -> None:
+    monkeypatch.setattr("soundness.scoring.facts.puzzle_of", lambda problem: None)
     found = planted("computes", "chain-sum", ["knowledge"])
     assert {score.reason for score in found.scores} == {NO_JUDGE}
