@@ -81,23 +81,22 @@ def score_chains(
         chains, task, groups, model, (reader, reader_name), sampling, same_vocabulary, prompts, helpers or Helpers(), told
     )
     cases, answers = _ask(cases, groups, task, model, told)
-    listed = [list(_probes(case, groups)) for case in cases]
-    readings = model.read_groups(
-        [[probe for _, probe in group] for group in listed], on_progress=lambda d, n: told("reading", d, n)
-    )
-    seen = [settled(case, readings) for case in cases]
-    scores = [score for case in seen for score in _scores(case, groups, CaseRead(case, readings, answers))]
-    scores += _over_samples(cases, groups)
-    rows = [
-        _row(case, name, probe, readings[probe]) for case, group in zip(cases, listed, strict=True) for name, probe in group
-    ]
-    return ScoredChains(
-        scores,
-        rows,
-        cases,
-        [case_row(case, CaseRead(case, readings, answers), readings) for case in seen],
-        [row for case in seen for row in edit_rows(case, readings)],
-    )
+    made = ScoredChains([], [], cases)
+    # A chain of K steps has prefixes of K lengths, which together take K squared: those of a few chains are held at a time.
+    for start in range(0, len(cases), model.groups_at_once):
+        some = cases[start : start + model.groups_at_once]
+        listed = [list(_probes(case, groups)) for case in some]
+        readings = model.read_groups([[probe for _, probe in group] for group in listed])
+        for case, group in zip(some, listed, strict=True):
+            seen = settled(case, readings)
+            read = CaseRead(seen, readings, answers)
+            made.scores.extend(_scores(seen, groups, read))
+            made.readings.extend(_row(case, name, probe, readings[probe]) for name, probe in group)
+            made.case_rows.append(case_row(seen, read, readings))
+            made.edit_rows.extend(edit_rows(seen, readings))
+        told("reading", start + len(some), len(cases))
+    made.scores.extend(_over_samples(cases, groups))
+    return made
 
 
 def _cases(
