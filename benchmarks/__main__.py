@@ -1,4 +1,4 @@
-"""Run the benchmarks and write docs/benchmarks.md; `--only reading`, `battery`, `audits`, `monitor` or `tiny-decoders` runs a part and prints it."""
+"""Run the benchmarks and write docs/benchmarks.md; `--only reading`, `battery`, `audits`, `monitor`, `tiny-decoders` or `answers` runs a part and prints it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import audits, battery, monitor, reading, tiny_decoders
+from benchmarks import audits, battery, monitor, reading, reading_answers, tiny_decoders
 from benchmarks.machine import describe
 from soundness.models.load import load_model
 from soundness.models.transformers import TransformersModel
@@ -114,13 +114,17 @@ def audit_section(problems: int) -> str:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["reading", "battery", "audits", "monitor", "tiny-decoders"])
+    parser.add_argument("--only", choices=["reading", "battery", "audits", "monitor", "tiny-decoders", "answers"])
     parser.add_argument("--problems", type=int, default=24, help="problems of the whole audits")
     asked = parser.parse_args()
     only = asked.only
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     sections: list[str] = []
-    if only not in ("audits", "monitor", "tiny-decoders"):
+    if only in (None, "answers"):
+        table = reading_answers.markdown()
+        reading_answers.write(table)
+        sections.append(f"## Reading answers\n\nSee [how answers are read](reading.md).\n\n{table}")
+    if only not in ("audits", "monitor", "tiny-decoders", "answers"):
         model: Any = load_model("smollm2", dtype="bfloat16")
         if only != "battery":
             sections.append(reading_section(model))

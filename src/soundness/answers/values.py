@@ -348,6 +348,8 @@ def _number_at(text: str, start: int, comma: bool, words: bool) -> _Number | Non
         return _Number(value + Fraction(*_VULGAR[text[stop + 1]]), stop + 2)
     if not following or following in "\n;:!?)]}" or (following in ",." and text[stop + 1 : stop + 2] in "\n "):
         return _Number(value, stop)  # most numbers: nothing that could belong to it follows
+    if following == " " and text[stop + 1 : stop + 2] in "-+=<>≈→":
+        return _Number(value, stop)  # nor in a sum
     if following in _VULGAR and whole:
         return _Number(value + Fraction(*_VULGAR[following]), stop + 1)
     if whole:
@@ -417,7 +419,10 @@ def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) 
     if number.ordinal:
         return Value("number", (Amount(value),), start=start, stop=stop, ordinal=True)
     readings = [Amount(value)]
-    if not money and (not text[stop : stop + 1] or text[stop] in "\n;:!?)]}.,="):
+    following = text[stop : stop + 2]
+    if not money and (
+        not following or following[0] in "\n;:!?)]}.,=" or (following[0] == " " and following[1:] in ("-", "+", "="))
+    ):
         return Value("number", tuple(readings), start=start, stop=stop)
     scale = _SCALE.match(text, stop) or _MYRIAD.match(text, stop)
     if scale is not None and not (number.spelt and value.denominator == 1 and scale[0].strip().casefold() in _SCALES):
@@ -668,6 +673,16 @@ _NO_UNIT = re.compile(
 _LEAD = re.compile(r"^(?:[\s\"'(\[]*)")
 
 
+_BEGINNINGS = sorted(
+    {*_WORDS, *_OTHER_WORDS, *_FIRSTS, *_PARTS, *_MONTHS, *_CODES, "a", "an", "the", "minus", "negative", "neg"}
+)
+_MAY_BEGIN = re.compile(
+    # The words that a value may begin with: numbers in words, signs, bounds, months and days, currencies.
+    rf"(?:{'|'.join(_BEGINNINGS)}|moins|menos|meno|half|noon|midday|midnight|between|from|at|no|not|up|maximum|minimum|less|fewer|under"
+    r"|below|smaller|lower|strictly|more|greater|larger|bigger|higher|over|above|exceeding|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|us|ca|au|nz|hk|c)(?![^\W\d_])",
+    re.IGNORECASE,
+)
 _ENDLESS = re.compile(r"(-?)(\d{1,40})\.(\d{2,40})(?:\.\.\.|…)")
 
 
@@ -717,6 +732,8 @@ def read_value(text: str, *, comma: bool = False) -> Value | None:
             break
         bare = bare[lead.end() :]
     bare = bare.strip("\"' ")
+    if bare[:1].isalpha() and bare[0].isascii() and _MAY_BEGIN.match(bare) is None:
+        return None  # most sentences end here
     special = _special(bare, comma)
     if special is not None:
         return special
