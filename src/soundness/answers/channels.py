@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-__all__ = ["FORMS", "Channels", "Form", "Stretch", "open_form", "split_channels"]
+__all__ = ["FORMS", "Channels", "Form", "Stretch", "open_form", "split_channels", "with_thinking"]
 
 
 class Stretch(NamedTuple):
@@ -173,6 +173,16 @@ class Channels:
     has none."""
     end: int
     """Where the turn ends: what stands behind this character (another turn) was not asked for."""
+
+
+def with_thinking(thought: str, said: str) -> str:
+    r"""Return one text of what a tool keeps as two, reasoning and reply; the reply alone where nothing was thought.
+
+    >>> with_thinking("3 + 4", "7"), with_thinking("  ", "7")
+    ('<think>\n3 + 4\n</think>\n\n7', '7')
+    """
+    form = FORMS["think"]
+    return f"{form.opening}{thought.strip()}{form.closing}{said}" if thought.strip() else said
 
 
 def open_form(prompt: str) -> Form | None:

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from soundness.answers.channels import split_channels, with_thinking
 from soundness.errors import MissingPackage, TaskError
 from soundness.files import make_folder
 from soundness.interchange.traces import Imported, unique
@@ -56,7 +57,7 @@ def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> 
                 continue
             trace, kept = _trace(message.content)
             usage = sample.output.usage
-            hidden += not kept or bool(usage and usage.reasoning_tokens and "<think>" not in trace)
+            hidden += not kept or bool(usage and usage.reasoning_tokens and split_channels(trace).thinking is None)
             rows.append(
                 {
                     "id": f"{log.eval.task}:{sample.id}:{sample.epoch}:{writer}",
@@ -84,7 +85,7 @@ def _trace(content: Any) -> tuple[str, bool]:
     text = "".join(part.text for part in content if part.type == "text")
     readable = [part.reasoning for part in thought if part.reasoning and not part.redacted]
     whole = len(readable) == len(thought)
-    return (f"<think>\n{''.join(readable)}\n</think>\n\n{text}" if readable else text), whole
+    return with_thinking("".join(readable), text), whole
 
 
 def _question(asked: Any) -> str:

@@ -18,6 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from soundness.answers.channels import with_thinking
 from soundness.errors import SettingError, TaskError, near
 from soundness.records import Problem, Turn
 from soundness.tasks.base import Task, load_task
@@ -265,7 +266,7 @@ def _content(item: Mapping[str, Any], place: str, name: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         _fail(place, f"field {name}: it holds half of a surrogate pair, which is no text")
-    return f"<think>\n{thought.strip()}\n</think>\n\n{text}" if isinstance(thought, str) and thought.strip() else text
+    return with_thinking(thought, text) if isinstance(thought, str) else text
 
 
 def _fail(place: str, message: str) -> NoReturn:
