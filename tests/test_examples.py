@@ -58,3 +58,14 @@ def test_a_task_factory_that_makes_none_is_named_in_one_line(tmp_path, source, w
     with pytest.raises(TaskError, match=words) as error:
         load_task(f"{tmp_path / 'tasks.py'}:make")
     assert "\n" not in str(error.value)
+
+
+def test_a_metric_with_an_edit_from_a_file(tmp_path):
+    metric = f"{EXAMPLES / 'metric.py'}:FirstStep"
+    models = ["scripted:computes", "scripted:ignores-chain?seed=1"]
+    run = audit(
+        models[0], models[1:], "chain-sum", limit=8, metrics=["info_gain", metric], out=tmp_path / "run", noise_floor=False
+    )
+    first = run.comparison("first_step_right")
+    assert first.base_estimate.value < 0.6 and first.tuned_estimate.value == 1.0, "who ignores its steps needs none of them"
+    assert len((EXAMPLES / "metric.py").read_text().splitlines()) <= 45

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundness.metrics.coverage import coverage_curves, crossing, majority, pass_at_k
-from soundness.records import Problem
+from soundness.metrics.coverage import coverage_curves, crossing, pass_at_k, vote
+from soundness.records import Chain, Outcome, Problem, Prompt
 
 PROBLEM = Problem("1", "?", "4")
 
@@ -27,10 +27,32 @@ def test_pass_at_k_counts_subsets(n: int, c: int, k: int) -> None:
     assert found == pytest.approx(sum(any(i < c for i in draw) for draw in draws) / len(draws))
 
 
-def test_majority_breaks_ties_by_order_and_compares_by_value() -> None:
-    assert majority(["5", "4", "4.0", "5"], PROBLEM) == ("5", 0.5)
-    assert majority(["5", "4", "4.0"], PROBLEM) == ("4", pytest.approx(2 / 3))
-    assert majority([None, None], PROBLEM) == (None, 0.0)
+def voted(*answers: str | None):
+    chains = [
+        Chain(
+            "1",
+            "m",
+            i,
+            0,
+            Prompt("", ()),
+            (),
+            "",
+            "stop",
+            answer=a,
+            outcome=Outcome.RIGHT if a in ("4", "4.0") else Outcome.WRONG,
+        )
+        for i, a in enumerate(answers)
+    ]
+    assert vote(chains, PROBLEM) == vote(chains[::-1], PROBLEM)
+    found = vote(chains, PROBLEM)
+    return found.answers, found.share, found.right
+
+
+def test_the_vote_compares_by_value_and_splits_ties() -> None:
+    assert voted("5", "4", "4.0") == (("4",), pytest.approx(2 / 3), 1.0)
+    assert voted("5", "4", "4.0", "5") == (("4", "5"), 0.5, 0.5)
+    assert voted("5", None, None, None) == (("5",), 0.25, 0.0)
+    assert voted(None, None) == ((), 0.0, 0.0)
 
 
 def test_crossing_is_interpolated() -> None:

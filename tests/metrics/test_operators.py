@@ -19,8 +19,8 @@ GROUPS = ["mistake", "mistake_regenerated", "mistake_forms", "filler", "filler_f
 
 def test_ignoring_model_is_moved_by_no_edit(planted, values) -> None:
     found = planted("ignores-chain", "chain-sum", GROUPS)
-    moved = {score.metric for score in found.scores if score.value not in (0.0, None)}
-    assert moved == set()
+    numbers = [score for score in found.scores if score.value is not None]
+    assert len({score.metric for score in numbers}) > 15 and {score.value for score in numbers} == {0.0}
 
 
 @pytest.mark.parametrize(("world", "steps"), [("chain-sum", 4), ("lookup:hops=3", 3)])
@@ -41,12 +41,14 @@ def test_lookup_mistakes_exchange_names_of_one_type(planted) -> None:
 
     members = know(0, 6).members.values()
     found = planted("computes", "lookup:hops=3", ["mistake", "mistake_forms"])
-    for case in found.cases:
-        for kind in ("mistake_splice", "mistake_operand"):
-            for edit in case.edits[kind]:
-                old, _, new = edit.note.split(";")[0].split(" ", 1)[1].partition(" -> ")
-                assert any(old in pool and new in pool for pool in members), edit.note
-                assert new != case.chain.answer
+    edits = [
+        (case, edit) for case in found.cases for kind in ("mistake_splice", "mistake_operand") for edit in case.edits[kind]
+    ]
+    assert len(edits) > 12
+    for case, edit in edits:
+        old, _, new = edit.note.split(";")[0].split(" ", 1)[1].partition(" -> ")
+        assert any(old in pool and new in pool for pool in members), edit.note
+        assert new != case.chain.answer
 
 
 def test_above_temperature_zero_the_intact_beginning_is_written_anew(planted) -> None:
@@ -89,11 +91,11 @@ def test_mistakes_written_by_a_model_tell_users_of_the_chain_from_ignorers(plant
         # A slip that a later step mends by chance, or that would have stated the answer, is rare and not none.
         assert sum(values(computing, metric)) / 6 > 0.8, metric
         assert values(ignoring, metric) == [0.0] * 6, metric
-    for case in computing.cases:
-        for edit in case.edits["mistake_written"]:
-            if hasattr(edit, "ids"):
-                assert edit.before != edit.after and "written by a model" in edit.note
-                assert not edit.after.rstrip().endswith(f" {case.chain.answer}")
+    written = [(case, edit) for case in computing.cases for edit in case.edits["mistake_written"] if hasattr(edit, "ids")]
+    assert len(written) > 6
+    for case, edit in written:
+        assert edit.before != edit.after and "written by a model" in edit.note
+        assert not edit.after.rstrip().endswith(f" {case.chain.answer}")
     with sqlite3.connect(tmp_path / "proposer.sqlite") as kept:
         assert kept.execute("select count(*) from generations").fetchone()[0] > 6, "what the proposer wrote is kept"
 

@@ -19,6 +19,7 @@ def test_meaning_and_indifference_are_both_invariant(planted, values, model: str
     found = planted(model, world, ["paraphrase"])
     for metric in FLIPS:
         assert values(found, metric) == [0.0] * 6, metric
+    assert len(found.cases) == 6
     assert all(case.edits["paraphrase_tail"][0].after != case.edits["paraphrase_tail"][0].before for case in found.cases)
 
 
@@ -40,7 +41,7 @@ def test_a_reader_of_signs_flips_under_words(planted, values) -> None:
 
 
 def test_sign_is_the_same_for_all() -> None:
-    assert {metric.higher_means for metric in Paraphrase.metrics} == {FRAGILE}
+    assert {(metric.higher_means, metric.direction) for metric in Paraphrase.metrics} == {(FRAGILE, "down")}
     assert all(METRICS[metric.name] is metric for metric in Paraphrase.metrics)
 
 
@@ -51,6 +52,7 @@ def test_no_rule_is_a_reason_and_not_a_zero(planted) -> None:
         return "Tom walks home.\nThen he counts.\nAnswer: 5\n" if not written else ""
 
     found = planted(ScriptedModel(prose, name="prose"), Task("one", (Problem("p", "Count.", "5"),)), ["paraphrase"])
+    assert len(found.scores) == len(Paraphrase.metrics)
     assert all(score.value is None and "proposer" in score.reason for score in found.scores)
 
 

@@ -21,7 +21,7 @@ def test_greedy_the_floor_is_the_arithmetics_and_scripted_models_have_none(tmp_p
     assert found["how"] == "24 of the base's chains read again in other batches"
     floor = read_floor(found["estimates"])
     assert floor["early_answering", "self"].n == 24
-    assert all((one.value, one.low, one.high) == (0.0, 0.0, 0.0) for one in floor.values())
+    assert all((one.value, one.low, one.high) == (0.0, None, None) for one in floor.values())
 
 
 @pytest.mark.parametrize(("samples", "how"), [(1, "another seed"), (4, "odd samples against its even ones")])
@@ -40,8 +40,6 @@ def test_without_a_floor_nothing_more_is_asked(tmp_path: Path) -> None:
     without, with_it = run(tmp_path / "a", noise_floor=False), run(tmp_path / "b")
     assert without.document["noise_floor"]["estimates"] == []
     assert without.comparisons == with_it.comparisons
-    assert all(
-        one.p_adjusted is not None and one.p is not None and one.p_adjusted >= one.p
-        for one in without.comparisons
-        if one.p is not None
-    )
+    tested = [comparison for comparison in without.comparisons if comparison.p is not None]
+    assert len(tested) > 10
+    assert all(c.p_adjusted is not None and c.p is not None and c.p_adjusted >= c.p for c in tested)

@@ -136,11 +136,10 @@ def test_a_mistake_is_followed_to_its_end_by_a_model_that_computes(tmp_path):
         found = score_chains(
             chains, problems, choose(["mistake_regenerated"]), CachedModel(model, store), reader="self", sampling=Sampling()
         )
-    for case in found.cases:
-        for edit in case.edits["mistake_regenerate"]:
-            assert (
-                case.body.chain.ids[: case.body.chain.steps[edit.step].start]
-                == edit.ids[: case.body.chain.steps[edit.step].start]
-            )
-            assert model.decode(edit.ids).count("\n") == 4, "the steps behind the mistake were written anew"
-            assert "Answer" not in model.decode(edit.ids)
+    edits = [(case, edit) for case in found.cases for edit in case.edits["mistake_regenerate"]]
+    assert len(edits) == 12
+    for case, edit in edits:
+        start = case.body.chain.steps[edit.step].start
+        assert case.body.chain.ids[:start] == edit.ids[:start]
+        assert model.decode(edit.ids).count("\n") == 4, "the steps behind the mistake were written anew"
+        assert "Answer" not in model.decode(edit.ids)

@@ -20,6 +20,7 @@ from soundness.records import Reader
 from soundness.runs.folder import Run
 from soundness.scoring.options import Measuring, SamplingOptions, fill
 from soundness.scoring.score import Sampling
+from soundness.scoring.trial import check_group
 from soundness.tasks.base import Task, load_task
 from soundness.tasks.panel import PanelTask, load_panel
 from soundness.tasks.prompts import Prompting
@@ -158,6 +159,8 @@ def prepare_audit(
     )
     metric_groups = choose(_metrics(measuring), measuring.profile, samples=chosen.samples, other_tasks=bool(others))
     for group in metric_groups:
+        if GROUPS.get(group.name) is not group:
+            check_group(group)
         if Need.OTHER_TASKS in group.needs and not others:
             raise SettingError(f"the metric {group.name} needs other tasks: give them with --panel PANEL.toml")
     documents = Documents.load(measuring.documents) if isinstance(measuring.documents, (str, Path)) else measuring.documents

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundness.answers import same_answer
-from soundness.metrics.base import NO_REFERENCE, ONE_SAMPLE, Measured, Metric, MetricGroup, Need, Reader, Value
+from soundness.metrics.base import NO_REFERENCE, ONE_SAMPLE, UNREADABLE, Measured, Metric, MetricGroup, Need, Reader, Value
 from soundness.metrics.case import Case
 from soundness.records import Chain, Estimate, Outcome, Problem
 from soundness.statistics.paired import derive_seed, estimate
 from soundness.statistics.totals import interval
 
-__all__ = ["Coverage", "Curve", "coverage_curves", "majority", "pass_at_k"]
+__all__ = ["Coverage", "Curve", "coverage_curves", "Vote", "pass_at_k", "vote"]
 
 Floats = NDArray[np.float64]
 
@@ -48,28 +48,34 @@ def pass_at_k(n: int, c: int, k: int) -> float | None:
     return 1 - fails
 
 
-def majority(answers: Sequence[str | None], problem: Problem) -> tuple[str | None, float]:
-    """Return the answer given most often and its share of all `answers`; ties go to the one given first.
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What the samples of one problem agree on."""
 
-    Unreadable answers (None) vote for nothing and count in the total. (None, 0.0) where none can be read.
+    answers: tuple[str, ...]
+    """The answers given most often, one spelling of each, several where the vote is tied; none where nothing could be read."""
+    share: float
+    """Share of all samples that give one of them; unreadable ones vote for nothing and count in the total."""
+    right: float
+    """Chance that it is right, a tie broken at random: 0 where nothing could be read."""
 
-    >>> majority(["4", "5", "5.0", None], Problem("1", "?", "5"))
-    ('5', 0.5)
-    """
-    votes: list[tuple[str, int]] = []
-    for answer in answers:
-        if answer is None:
+
+def vote(chains: Sequence[Chain], problem: Problem) -> Vote:
+    """Return the vote of `chains`, all of one problem; their order means nothing. Answers are compared by value."""
+    parties: list[list[Chain]] = []
+    for chain in sorted(chains, key=lambda one: (one.answer or "", one.sample)):
+        if chain.answer is None:
             continue
-        for place, (known, count) in enumerate(votes):
-            if same_answer(known, answer, problem.choices):
-                votes[place] = (known, count + 1)
-                break
+        party = next((p for p in parties if p[0].answer and same_answer(p[0].answer, chain.answer, problem.choices)), None)
+        if party is None:
+            parties.append([chain])
         else:
-            votes.append((answer, 1))
-    if not votes:
-        return None, 0.0
-    best = max(votes, key=lambda vote: vote[1])  # max keeps the first of equals
-    return best[0], best[1] / len(answers)
+            party.append(chain)
+    most = max(map(len, parties), default=0)
+    tied = [party for party in parties if len(party) == most]
+    right = [sum(chain.outcome is Outcome.RIGHT for chain in party) / most for party in tied]
+    answers = tuple(party[0].answer for party in tied if party[0].answer is not None)
+    return Vote(answers, most / len(chains), sum(right) / len(right) if right else 0.0)
 
 
 class Coverage(MetricGroup):
@@ -116,7 +122,7 @@ class Coverage(MetricGroup):
             direction="up",
             bounds=(0.0, 1.0),
             higher_means="the vote is right more often",
-            description="majority@n: whether the answer given most often is right, 0 or 1; ties go to the answer given first.",
+            description="majority@n: whether the answer given most often is right, 0..1; a tie counts as its chance at random.",
             limitations="How large the majority was.",
             source="2203.11171",
         ),
@@ -149,8 +155,8 @@ class Coverage(MetricGroup):
         if n < 2:
             yield from (Value(metric.name, None, ONE_SAMPLE) for metric in self.metrics)
             return
-        voted, share = majority([case.chain.answer for case in cases], problem)
-        yield Value("vote_share", share if voted is not None else None, "" if voted is not None else "no answer could be read")
+        voted = vote([case.chain for case in cases], problem)
+        yield Value("vote_share", voted.share if voted.answers else None, "" if voted.answers else UNREADABLE)
         if problem.answer is None:
             for name in ("pass_at_1", "pass_at_half", "coverage", "majority_right", "brier_vote"):
                 yield Value(name, None, NO_REFERENCE)
@@ -158,13 +164,12 @@ class Coverage(MetricGroup):
         c = sum(case.chain.outcome is Outcome.RIGHT for case in cases)
         for name, k in (("pass_at_1", 1), ("pass_at_half", (n + 1) // 2), ("coverage", n)):
             yield Value(name, pass_at_k(n, c, k))
-        if voted is None:
-            yield Value("majority_right", 0.0)
-            yield Value("brier_vote", None, "no answer could be read")
+        yield Value("majority_right", voted.right)
+        if voted.answers:
+            # A tie is broken at random: the expected squared error over both outcomes.
+            yield Value("brier_vote", voted.right * (voted.share - 1) ** 2 + (1 - voted.right) * voted.share**2)
         else:
-            right = float(same_answer(problem.answer, voted, problem.choices))
-            yield Value("majority_right", right)
-            yield Value("brier_vote", (share - right) ** 2)
+            yield Value("brier_vote", None, UNREADABLE)
 
     def curve(self, measured: Measured) -> dict[str, Any]:
         """Return pass@k and majority@k of every model for every k, and where tuned and base change places."""
@@ -213,7 +218,7 @@ def coverage_curves(
         table = np.array([_pass_curve(of[name][:num]) for name in names])  # (problems, k)
         drawn = np.concatenate([table.mean(axis=0, keepdims=True), counts @ table])
         curves[model] = drawn
-        votes = [[_vote_right(of[name][:k], problems[name]) for name in names] for k in range(1, num + 1)]
+        votes = [[vote(of[name][:k], problems[name]).right for name in names] for k in range(1, num + 1)]
         estimates = [
             estimate(dict(zip(names, table[:, k].tolist(), strict=True)), seed=seed, bounds=(0.0, 1.0)) for k in range(num)
         ]
@@ -226,11 +231,6 @@ def coverage_curves(
 def _pass_curve(samples: Sequence[Chain]) -> list[float]:
     right = sum(chain.outcome is Outcome.RIGHT for chain in samples)
     return [value for k in range(1, len(samples) + 1) if (value := pass_at_k(len(samples), right, k)) is not None]
-
-
-def _vote_right(samples: Sequence[Chain], problem: Problem) -> bool:
-    voted, _ = majority([chain.answer for chain in samples], problem)
-    return voted is not None and problem.answer is not None and same_answer(problem.answer, voted, problem.choices)
 
 
 def crossing(base: Sequence[float], tuned: Sequence[float]) -> float | None:

@@ -3,20 +3,66 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from soundness.errors import MetricError, SoundnessError, describe, near
+from soundness.interventions import NoEdit
+from soundness.interventions.plan import kinds_of
 from soundness.metrics import GROUPS
-from soundness.metrics.base import MetricGroup, Value
+from soundness.metrics.base import MetricGroup, Need, Value
+from soundness.metrics.case import Case
+from soundness.records import Edit
 
-__all__ = ["checked", "guarded"]
+__all__ = ["checked", "guarded", "seen_by"]
 
 Given = ParamSpec("Given")
 Item = TypeVar("Item")
 
 # Sums of the same numbers in another order differ in the last bits; a share of 1.0000000000000002 is 1.
 _ROUNDING = 1e-9
+
+
+Edits = tuple[Edit | NoEdit, ...]
+
+
+class _DeclaredEdits(dict[str, Edits]):
+    """The edits that a group declares; asking for any other is told, instead of looking like an edit that could not be made."""
+
+    def __init__(self, group: MetricGroup, edits: Mapping[str, Edits]) -> None:
+        kinds = {kind.name for kind in kinds_of(group.edits)}
+        super().__init__((name, made) for name, made in edits.items() if name in kinds)
+        self._group, self._kinds = group.name, kinds
+
+    def _check(self, kind: str) -> None:
+        if kind not in self._kinds:
+            raise MetricError(
+                f"the metric group {self._group} breaks the contract: it looks at edits of kind {kind!r}, which `edits` does not name"
+            )
+
+    def __getitem__(self, kind: str) -> Edits:
+        self._check(kind)
+        return super().__getitem__(kind)
+
+    def get(self, kind: str, default: Any = None) -> Any:
+        self._check(kind)
+        return super().get(kind, default)
+
+
+def seen_by(group: MetricGroup, case: Case) -> Case:
+    """Return `case` as `group` may see it: a user's own group sees what it declares, and nothing that others asked for.
+
+    Alone and in company it then yields the same, and what it forgot to declare shows at once.
+    """
+    if GROUPS.get(group.name) is group:
+        return case
+    return replace(
+        case,
+        edits=_DeclaredEdits(group, case.edits),
+        own=case.own if Need.OWN_ANSWER in group.needs else None,
+        judgements=case.judgements if Need.FACTS in group.needs else (),
+    )
 
 
 def guarded(

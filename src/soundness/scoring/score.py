@@ -16,7 +16,7 @@ from soundness.models.cached import CachedModel
 from soundness.probes.forest import build
 from soundness.records import LETTERS, AskedAnswer, Chain, Generation, Probe, Problem, Prompt, Reader, Reading, Score
 from soundness.runs.tables import CaseRow, EditRow, ReadingRow
-from soundness.scoring.contract import checked, guarded
+from soundness.scoring.contract import checked, guarded, seen_by
 from soundness.scoring.edits import edit_cases
 from soundness.scoring.facts import judge_cases
 from soundness.scoring.helpers import Helpers, Sampling
@@ -169,7 +169,7 @@ def _asked(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, tup
         if Need.DIRECT_ANSWER in needs:
             yield "asked before any step", case.after(())
         for group in groups:
-            yield from guarded(group, "asks", case.problem.id, group.asks, case)
+            yield from guarded(group, "asks", case.problem.id, group.asks, seen_by(group, case))
 
     for role, prefix in wanted():
         if prefix not in seen:
@@ -213,7 +213,7 @@ def _probes(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, Pr
 
     def wanted() -> Iterator[tuple[str, Probe]]:
         for group in groups:
-            yield from guarded(group, "probes", case.problem.id, group.probes, case)
+            yield from guarded(group, "probes", case.problem.id, group.probes, seen_by(group, case))
         if case.problem.choices is not None and case.own is not None:
             for role, prefix in _asked(case, groups):
                 yield from ((role, probe) for probe in case.own.probes(prefix))
@@ -226,7 +226,9 @@ def _probes(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, Pr
 
 def _scores(case: Case, groups: Sequence[MetricGroup], read: Read) -> Iterator[Score]:
     for group in groups:
-        for value in checked(group, guarded(group, "values", case.problem.id, group.values, case, read), case.problem.id):
+        for value in checked(
+            group, guarded(group, "values", case.problem.id, group.values, seen_by(group, case), read), case.problem.id
+        ):
             yield _score(group, case, value)
 
 
@@ -265,7 +267,11 @@ def _over_samples(cases: Sequence[Case], groups: Sequence[MetricGroup]) -> Itera
         by_problem.setdefault(case.problem.id, []).append(case)
     for group in groups:
         for problem, samples in by_problem.items():
-            for value in checked(group, guarded(group, "per_problem", problem, group.per_problem, samples), problem):
+            for value in checked(
+                group,
+                guarded(group, "per_problem", problem, group.per_problem, [seen_by(group, case) for case in samples]),
+                problem,
+            ):
                 yield _score(group, samples[0], value)
 
 
