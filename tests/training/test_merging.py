@@ -275,6 +275,40 @@ def test_a_change_that_rounding_would_lose_is_refused(coin_model: Path, coin_tas
     assert json.loads((out / "base" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
+def test_one_layer_at_a_time_is_held_in_float32(
+    coin_model: Path, tmp_path: Path, make_adapter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base in half precision is merged in half of the memory that it would take in float32."""
+    from peft.tuners.lora.layer import Linear
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from soundness.training import merging
+
+    base = shutil.copytree(coin_model, tmp_path / "base")
+    AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(base)
+    adapter = make_adapter(base, "adapter")
+    inner, check = Linear.merge, merging._check_tied
+    whole: list[Any] = []
+    held: list[int] = []
+
+    def spy(self: Any, **options: Any) -> None:
+        weights = [weight for name, weight in whole[0].named_parameters() if "lora_" not in name]
+        held.append(sum(weight.dtype == torch.float32 for weight in weights))
+        inner(self, **options)
+
+    monkeypatch.setattr(Linear, "merge", spy)
+    monkeypatch.setattr(merging, "_check_tied", lambda spec, source, tuned: (whole.append(tuned), check(spec, source, tuned)))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    options = {"tokenizer": tokenizer, "computed": "bfloat16", "stored": "bfloat16"}
+    merging.merge_adapter("both", str(base), str(adapter), tmp_path / "merged", **options)
+    assert len(held) == 4  # queries and values of two layers
+    assert set(held) == {1}
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert {weight.dtype for weight in merged.parameters()} == {torch.bfloat16}
+    wanted = load_model(f"{base}+{adapter}", dtype="float32", device="cpu").module
+    assert (logits(merged.float()) - logits(wanted)).abs().max() < 0.05 * logits(wanted).abs().max()
+
+
 def test_weights_that_two_layers_share_are_not_merged(tiny: Any, coin_task: Task, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from soundness.errors import ModelError, SettingError
 from soundness.tasks.base import Task
 from soundness.training.methods import train
 from soundness.training.policy import Policy
-from soundness.training.rlsf import Config, Trace, longest_match, majority, rank, span_confidence
+from soundness.training.rlsf import Config, majority, rank
 from soundness.training.settings import Settings
+from soundness.training.traces import Trace
 
 SETTINGS = Settings(batch_size=4, max_steps=6, learning_rate=1e-3, device="cpu", lora_rank=4)
 CONFIG = Config(num_traces=3, max_tokens=24, threshold=0.3)
@@ -26,28 +26,6 @@ def record(folder: Path) -> dict[str, Any]:
 
 def trace(confidence: float, answer: str = "1", problem: str = "0") -> Trace:
     return Trace(problem, (1, 2), answer, confidence, confidence > 0, "stop")
-
-
-def test_the_longest_run_of_tokens_is_found() -> None:
-    assert longest_match([5, 6], [1, 5, 6, 2]) == (1, 3)
-    assert longest_match([5, 6, 7], [5, 6, 9, 6, 7]) == (3, 5)  # the last of equals
-    assert longest_match([5, 6], [6, 5]) == (1, 2)
-    assert longest_match([5], [1, 2]) is None
-    assert longest_match([], [1, 2]) is None
-
-
-def test_confidence_on_constructed_logits() -> None:
-    # p = .7, .2, .1 at the first token of the span; .5, .5, 0 at the second.
-    logits = torch.log(torch.tensor([[0.1, 0.1, 0.8], [0.7, 0.2, 0.1], [0.5, 0.5, 1e-30]]))
-    ids, answer = [2, 0, 1], [0, 1]
-    assert span_confidence(logits, ids, answer, "margin") == (pytest.approx((0.5 + 0.0) / 2, abs=1e-6), True)
-    assert span_confidence(logits, ids, answer, "probability") == (pytest.approx((0.7 + 0.5) / 2), True)
-    entropy = -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1))
-    wanted = 1 - (entropy + math.log(2)) / 2 / math.log(3)
-    assert span_confidence(logits, ids, answer, "entropy") == (pytest.approx(wanted, abs=1e-5), True)
-    assert span_confidence(logits, ids, [9], "margin") == (0.0, False)
-    with pytest.raises(SettingError, match="did you mean 'margin'"):
-        span_confidence(logits, ids, answer, "margins")
 
 
 def test_pairs_and_their_margins() -> None:

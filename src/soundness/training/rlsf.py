@@ -9,28 +9,28 @@ then climbs.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from soundness.answers import same_answer
-from soundness.errors import ModelError, SettingError, near
+from soundness.errors import ModelError, SettingError
 from soundness.metrics.calibration import ece
 from soundness.models.chat import closing_id
 from soundness.options import AtLeastOne, Fraction, Positive, options
-from soundness.records import Finish
 from soundness.tasks.base import Task
 from soundness.training.data import Example, prompt_of
+from soundness.training.model_in_training import ModelInTraining
 from soundness.training.policy import LEARNING_RATES, Policy, fit_policy
 from soundness.training.session import Session
 from soundness.training.settings import About
 from soundness.training.sft import fit_examples
+from soundness.training.traces import Measure, Trace, make_traces
 
-__all__ = ["ABOUT", "Config", "Pair", "Trace", "longest_match", "rank", "span_confidence", "learn"]
+__all__ = ["ABOUT", "Config", "Pair", "learn", "majority", "rank"]
 
 ABOUT = About(
     name="rlsf",
@@ -45,10 +45,6 @@ ABOUT = About(
     ),
 )
 
-_ASK = "\nSo the answer is"
-_STATED = re.compile(r"\s*So the answer is[^\n]*\s*$")
-_ANSWER_TOKENS = 20
-
 
 @options
 class Config:
@@ -58,7 +54,7 @@ class Config:
     """First tokens tried per question."""
     max_tokens: AtLeastOne = 256
     """Longest trace."""
-    measure: Literal["margin", "probability", "entropy"] = "margin"
+    measure: Measure = "margin"
     """Per token: p(first) - p(second), p(token), or 1 - entropy / log(vocabulary)."""
     threshold: Fraction = 0.9
     """Least confidence of a preferred trace."""
@@ -74,22 +70,6 @@ class Config:
     """How completions are drawn where a reward model is climbed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One trace of one question."""
-
-    problem_id: str
-    ids: tuple[int, ...]
-    """What was written, "So the answer is" and its answer left out."""
-    answer: str
-    """What the model says when asked."""
-    confidence: float
-    """0..1; 0 where the answer stands nowhere in the trace."""
-    found: bool
-    """Whether the answer stands in the trace."""
-    finish: Finish
-
-
 class Pair(NamedTuple):
     """A preferred and a rejected trace."""
 
@@ -101,7 +81,19 @@ class Pair(NamedTuple):
 
 def learn(run: Session, config: Config) -> None:
     """Train the session's model towards its own confident traces."""
-    traces = _traces(run, config)
+    run.start.network.to(run.start.device)
+    traces = make_traces(
+        ModelInTraining(run.start.network, run.tokenizer),
+        run.task,
+        num_traces=config.num_traces,
+        max_tokens=config.max_tokens,
+        measure=config.measure,
+    )
+    if not traces:
+        raise ModelError(
+            f"none of the {config.num_traces} likeliest first tokens of any problem begins a trace: all of them end the text. Raise "
+            "num_traces, or use a model that answers"
+        )
     confident = [one for one in traces if one.confidence >= config.threshold]
     run.note(
         num_traces=len(traces),
@@ -127,50 +119,7 @@ def learn(run: Session, config: Config) -> None:
         _fit_reward(run, pairs, config)
 
 
-# --- confidence (pure) ------------------------------------------------------------------------------------------------
-
-
-def longest_match(answer: Sequence[int], trace: Sequence[int]) -> tuple[int, int] | None:
-    """Return where the longest run of tokens that `answer` and `trace` share stands in `trace`, the last of equals; None if none.
-
-    >>> longest_match([5, 6], [1, 5, 6, 2, 5, 6, 9])
-    (4, 6)
-    """
-    best: tuple[int, int] | None = None
-    for start in range(len(trace)):
-        for first in range(len(answer)):
-            length = 0
-            while (
-                start + length < len(trace) and first + length < len(answer) and trace[start + length] == answer[first + length]
-            ):
-                length += 1
-            if length and (best is None or length >= best[1] - best[0]):
-                best = (start, start + length)
-    return best
-
-
-def span_confidence(logits: Any, trace: Sequence[int], answer: Sequence[int], measure: str) -> tuple[float, bool]:
-    """Return the confidence of the answer's span in the trace, 0..1, and whether there is such a span (0 where there is none).
-
-    `logits` is (len(trace), vocabulary): row t predicted `trace[t]`. Raises SettingError for an unknown measure.
-    """
-    import torch
-
-    if measure not in ("margin", "probability", "entropy"):
-        known = ("margin", "probability", "entropy")
-        raise SettingError(f"there is no measure {measure!r}{near(measure, known)}; there are {', '.join(known)}")
-    span = longest_match(answer, trace)
-    if span is None:
-        return 0.0, False
-    probability = torch.softmax(logits[span[0] : span[1]].float(), dim=-1)
-    if measure == "margin":
-        top = probability.topk(2, dim=-1).values
-        each = top[:, 0] - top[:, 1]
-    elif measure == "probability":
-        each = probability.gather(1, torch.tensor(trace[span[0] : span[1]], device=probability.device)[:, None])[:, 0]
-    else:
-        each = 1 - torch.special.entr(probability).sum(dim=-1) / math.log(probability.shape[-1])
-    return float(each.mean()), True
+# --- pairs (pure) ------------------------------------------------------------------------------------------------
 
 
 def rank(traces: Sequence[Trace], config: Config) -> list[Pair]:
@@ -202,71 +151,6 @@ def majority(task: Task, traces: Sequence[Trace]) -> list[Pair]:
         wins = [one for one in group if same_answer(winner, one.answer, problem.choices)]
         pairs += [Pair(one, other, 1.0) for one in wins for other in group if other not in wins]
     return pairs
-
-
-# --- traces -----------------------------------------------------------------------------------------------------------
-
-
-def _traces(run: Session, config: Config) -> list[Trace]:
-    import torch
-
-    from soundness.training.model_in_training import ModelInTraining
-
-    model = ModelInTraining(run.start.network, run.tokenizer)
-    if run.start.device != "cpu":
-        run.start.network.to(run.start.device)
-        model = ModelInTraining(run.start.network, run.tokenizer)
-    ask = tuple(model.encode(_ASK))
-    junk = {*run.start.stops, run.tokenizer.bos_token_id, run.start.padded.pad_token_id} - {None}
-    found: list[Trace] = []
-    for problem in run.task.problems:
-        prompt = prompt_of(run.task, problem, run.tokenizer).ids
-        with model.shared.using(None) as module, torch.inference_mode():
-            logits = module(input_ids=torch.tensor([prompt], device=model.device)).logits[0, -1]
-        first = [
-            int(token)
-            for token in logits.topk(min(config.num_traces, len(logits))).indices
-            if int(token) not in run.start.stops
-        ]
-        written = model.generate([(*prompt, token) for token in first], max_tokens=config.max_tokens - 1)
-        traces = [_cut_statement((token, *one.ids), model) for token, one in zip(first, written, strict=True)]
-        said = model.generate([(*prompt, *trace, *ask) for trace in traces], max_tokens=_ANSWER_TOKENS, until="\n")
-        for trace, one, given in zip(traces, written, said, strict=True):
-            answer = _strip(given.ids, junk, model)
-            with model.shared.using(None) as module, torch.inference_mode():
-                whole = module(input_ids=torch.tensor([[*prompt, *trace]], device=model.device)).logits[0]
-            confidence, has = span_confidence(whole[len(prompt) - 1 : -1], trace, answer, config.measure)
-            found.append(Trace(problem.id, tuple(trace), model.decode(answer).strip(), confidence, has, one.finish))
-    return found
-
-
-def _cut_statement(ids: tuple[int, ...], model: Any) -> tuple[int, ...]:
-    """Return the ids without a closing sentence "So the answer is X", which the question for the answer would only echo."""
-    text = model.decode(ids)
-    stated = _STATED.search(text)
-    if stated is None:
-        return ids
-    kept, length = [], 0
-    for token, piece in zip(ids, model.pieces(ids), strict=True):
-        if length + len(piece) > stated.start():
-            break
-        kept.append(token)
-        length += len(piece)
-    return tuple(kept) or ids
-
-
-def _strip(ids: Sequence[int], junk: set[int], model: Any) -> tuple[int, ...]:
-    """Return the answer's ids without special tokens, blanks and full stops at both ends."""
-    kept = list(ids)
-
-    def empty(token: int) -> bool:
-        return token in junk or not model.decode([token]).strip(" .\n\r\t")
-
-    while kept and empty(kept[0]):
-        kept.pop(0)
-    while kept and empty(kept[-1]):
-        kept.pop()
-    return tuple(kept)
 
 
 def _calibration(task: Task, traces: Sequence[Trace]) -> float | None:
