@@ -351,7 +351,9 @@ def test_more_samples_extend_a_run(tmp_path):
     first = {(c.model, c.problem_id, c.sample): c for c in two.chains()}
     [model.reset() for model in models]
     four = run_on(tmp_path, models[0], models[1:], samples=4, **options)
-    assert [len(model.written) for model in models] == [24, 24], "two new samples for each of twelve problems"
+    unkeyed = tuple(b"None")  # answers that were asked for are greedy; the draws of chains have keys
+    drawn = [[entry for entry in model.written if entry[-4:] != unkeyed] for model in models]
+    assert list(map(len, drawn)) == [24, 24], "two new samples for each of twelve problems"
     again = {(c.model, c.problem_id, c.sample): c for c in four.chains()}
     assert len(again) == 2 * len(first)
     assert all(again[key] == chain for key, chain in first.items())

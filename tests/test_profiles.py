@@ -9,7 +9,7 @@ import pytest
 
 from soundness.auditing import audit
 from soundness.errors import MetricError, SettingError
-from soundness.metrics import GROUPS, METRICS, PROFILES
+from soundness.metrics import DECISIVE, GROUPS, METRICS, PROFILES
 from soundness.metrics.choosing import choose
 
 BASE, TUNED = "scripted:computes?slip=0.2", "scripted:ignores-chain?slip=0.05&seed=1"
@@ -19,7 +19,7 @@ def test_profiles_grow() -> None:
     quick, standard, full = (set(PROFILES[name]) for name in ("quick", "standard", "full"))
     assert quick < standard < full == set(GROUPS)
     names = [group.name for group in choose(None, "quick")]
-    assert names == ["accuracy", "info_gain", "early_answering", "length"]
+    assert names == [*DECISIVE, "info_gain", "early_answering", "length"]
     assert "coverage" not in {group.name for group in choose(None, "standard", samples=1)}
     assert "coverage" in {group.name for group in choose(None, "standard", samples=2)}
     assert "transfer" in {group.name for group in choose(None, "quick", other_tasks=True)}

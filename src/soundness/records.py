@@ -68,9 +68,21 @@ class Word(StrEnum):
     """The verdict on one tuned model."""
 
     SOUND = "sound"
+    """It answers from its written steps as much as the base did, and as well."""
     HOLLOWED = "hollowed"
+    """It answers as well, and less from its written steps."""
     LOST = "lost"
+    """It answers fewer problems right."""
+    LOST_AND_HOLLOWED = "lost, and hollowed"
+    """It answers fewer problems right, and less from its written steps."""
+    GREW = "grew"
+    """It answers from its written steps, and the base did not."""
+    NOTHING = "nothing to keep"
+    """The base's answers did not come from its steps, so that there was nothing to lose."""
+    SAME = "the same model"
+    """Nothing was tuned: base and tuned are one model."""
     INSUFFICIENT = "insufficient evidence"
+    """The problems do not settle it."""
     BROKEN = "broken"
     """The model gives no numbers: nothing could be measured."""
 
@@ -287,6 +299,10 @@ class Edit:
     """The text that stands there now."""
     note: str = ""
     """Which operator, which donor, which seed."""
+    leads_to: str | None = None
+    """The answer that the edited chain leads to, where its donor or a rule knows it."""
+    lead: str = ""
+    """The words that lead to that answer, where they are known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from soundness.comparison.spread import Change, Share, paired_interval, share_interval
+from soundness.records import Score
 
 
-def share(values: list[float | None]) -> Share:
-    known = {str(i): value for i, value in enumerate(values) if value is not None}
-    return Share(known, {str(i): "cut off" for i, value in enumerate(values) if value is None})
+def share(values: list[float | None], span: tuple[float, float] = (0.0, 1.0)) -> Share:
+    rows = [Score("m", str(i), 0, "x", "self", v, "" if v is not None else "cut off") for i, v in enumerate(values)]
+    return Share.of(rows, span)
 
 
 def change(base: list[float | None], tuned: list[float | None]) -> Change:
@@ -97,7 +98,7 @@ def test_what_is_unknown_is_taken_at_its_worst() -> None:
     known = [1.0] * 40
     # Ten of the tuned model's problems are unknown: they may all have been lost, or none.
     unclear = change([1.0] * 50, [*known, *[None] * 10])
-    assert unclear.value == 0 and unclear.num_unknown == 10
+    assert unclear.value == 0 and unclear.measured == 0.8
     assert unclear.most_lost() > 0.2 and not unclear.fell(0.02, 0.05)
     assert unclear.interval(worst=True)[0] < -0.2 < 0 < unclear.interval(worst=False)[1]
     # Unknown in the base: at the worst it was 1 there, where the tuned model is 1 as well.
@@ -111,9 +112,32 @@ def test_shares_count_every_problem() -> None:
     half = share([1.0] * 10 + [None] * 10)
     assert half.value == 1.0 and half.n == 20
     assert half.low() == pytest.approx(share_interval(0.5, 20)[0]) and half.high() == 1.0
+    assert half.reasons == {"cut off": 10} and half.on_known().low() == pytest.approx(share_interval(1.0, 10)[0])
     assert share([]).value is None and (share([]).low(), share([]).high()) == (0.0, 1.0)
 
 
 def test_differences_of_gains_reach_two() -> None:
     swing = change([1.0] * 30, [-1.0] * 30)
     assert swing.value == -2 and swing.interval()[0] == pytest.approx(-2, abs=0.3) and swing.most_lost() > 1.7
+
+
+def test_samples_of_a_problem_are_averaged_and_the_missing_among_them_bounded() -> None:
+    scores = [
+        Score("m", "a", i, "x", "self", v, "" if v is not None else "cut off") for i, v in enumerate([1.0, 0.0, None, None])
+    ]
+    found = Share.of(scores)
+    assert found.known == {"a": 0.5} and found.bounds == {"a": (0.25, 0.75)}
+    assert Share.of(scores, (-1.0, 1.0)).bounds == {"a": (-0.25, 0.75)}
+
+
+def test_what_would_settle_it() -> None:
+    few = change([1.0] * 20, [1.0] * 20)
+    needed = few.problems_to_settle(0.1, 0.05, 0.02)
+    assert needed is not None and 30 < needed < 40
+    assert change([1.0] * needed, [1.0] * needed).most_lost() < 0.1
+    # Half-way between: more of the same shows a fall.
+    small = change([1.0] * 50, [0.0] * 4 + [1.0] * 46)
+    needed = small.problems_to_settle(0.05, 0.05, 0.02)
+    assert needed is not None and 60 < needed < 140
+    assert change([1.0, 0.0] * 20, [0.0, 1.0] * 20).problems_to_settle(0.001, 0.5, 0.02) is None
+    assert change([], []).problems_to_settle(0.1, 0.1, 0.1) is None

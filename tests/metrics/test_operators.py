@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from dataclasses import replace
 
 import pytest
 
 from soundness.metrics import METRICS
-from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
+from soundness.metrics.operators import OPERATOR_PAIRS
 from soundness.models.cached import CachedModel
 from soundness.models.scripted import ScriptedModel
 from soundness.models.store import Store
-from soundness.records import Comparison, Estimate
 from soundness.scoring.score import Helpers
 
 GROUPS = ["mistake", "mistake_regenerated", "mistake_forms", "filler", "filler_forms", "controls"]
@@ -111,20 +109,6 @@ def test_without_a_proposer_there_are_no_written_mistakes(planted) -> None:
     found = planted("computes", "chain-sum", ["mistake_forms"])
     reasons = {score.reason for score in found.scores if score.metric in WRITTEN}
     assert reasons == {"no model to write mistakes: give one with --proposer"}
-
-
-def about(low: float, high: float) -> Estimate:
-    return Estimate((low + high) / 2, low, high, 20, 0)
-
-
-def test_operators_disagree_where_one_moves_and_the_other_does_not() -> None:
-    first = Comparison("b", "t", "mistake_reliance", "self", about(0, 1), about(0, 1), about(-0.9, -0.5), 0.001, "fraction", "")
-    second = replace(first, metric="mistake_reliance_operand", difference=about(-0.1, 0.1))
-    (found,) = disagreements([first, second])
-    assert (found.metric, found.second, found.tuned) == ("mistake_reliance", "mistake_reliance_operand", "t")
-    assert disagreements([first, replace(second, difference=about(-0.2, -0.1))]) == []  # both fell
-    assert disagreements([first, replace(second, difference=about(-0.6, 0.1))]) == []  # overlapping
-    assert disagreements([first, replace(second, difference=Estimate(0.0, None, None, 1, 0))]) == []
 
 
 def test_pairs_name_metrics() -> None:

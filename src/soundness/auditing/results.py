@@ -9,11 +9,10 @@ from typing import Any
 
 from soundness.auditing.rounds import Rounds
 from soundness.comparison.compare import compare_scores, estimate_scores, writer_reader
-from soundness.comparison.verdict import broken_verdict
-from soundness.comparison.verdict import judge as decide_verdict
+from soundness.comparison.disagreements import disagreements
+from soundness.comparison.verdict import broken_verdict, decide_verdict
 from soundness.metrics.base import Measured
 from soundness.metrics.case import Case
-from soundness.metrics.operators import OPERATOR_PAIRS, disagreements
 from soundness.models.base import Model
 from soundness.records import Comparison, Verdict
 from soundness.scoring.facts import knows_exactly
@@ -75,12 +74,25 @@ def estimate_writers(rounds: Rounds) -> None:
 
 
 def _verdicts(rounds: Rounds, comparisons: Sequence[Comparison]) -> list[Verdict]:
-    return [
-        broken_verdict(name, rounds.broken[name])
-        if name in rounds.broken
-        else decide_verdict(name, comparisons, floor=rounds.floor, operators=OPERATOR_PAIRS)
-        for name in rounds.setup.names[1:]
-    ]
+    setup = rounds.setup
+    notes = disagreements(comparisons)
+    verdicts = []
+    for place, name in enumerate(setup.names[1:], start=1):
+        if name in rounds.broken:
+            verdicts.append(broken_verdict(name, rounds.broken[name]))
+            continue
+        same = setup.models[0].fingerprint == setup.models[place].fingerprint and setup.tasks[0] == setup.tasks[place]
+        verdicts.append(
+            decide_verdict(
+                setup.names[0],
+                name,
+                rounds.scores,
+                same_model="their weights, tokenizers and settings are equal" if same else "",
+                notes=[f"two operators disagree: {note.how}" for note in notes if note.tuned == name],
+                seed=setup.sampling.seed,
+            )
+        )
+    return verdicts
 
 
 def _tables(rounds: Rounds) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from soundness.answers.graders import load_grader
 from soundness.chains.imported import ImportedTrace, load_traces, trace_task
 from soundness.errors import MetricError, ModelError, SettingError, near
-from soundness.metrics import GROUPS, SHARED_CHAINS
+from soundness.metrics import DECISIVE, GROUPS, SHARED_CHAINS
 from soundness.metrics.base import MetricGroup, Need
 from soundness.metrics.choosing import choose
 from soundness.models.base import Model
@@ -157,7 +157,9 @@ def prepare_audit(
         if isinstance(measuring.panel, (str, Path))
         else tuple(measuring.panel or ())
     )
-    metric_groups = choose(_metrics(measuring), measuring.profile, samples=chosen.samples, other_tasks=bool(others))
+    # Whatever is asked for beside, a verdict is given, and rests on these.
+    wanted = [*named, *DECISIVE] if (named := _metrics(measuring)) else None
+    metric_groups = choose(wanted, measuring.profile, samples=chosen.samples, other_tasks=bool(others))
     for group in metric_groups:
         if GROUPS.get(group.name) is not group:
             check_group(group)

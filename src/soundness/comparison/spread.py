@@ -8,13 +8,15 @@ value between two bounds, and whatever is said has to hold at the worst of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from soundness.statistics.proportions import paired_interval, share_interval
+from soundness.records import Score
+from soundness.statistics.proportions import normal_quantile, paired_interval, share_interval
 from soundness.statistics.resampling import derive_seed, sign_flip_p
 
 __all__ = ["Change", "Share"]
@@ -24,17 +26,37 @@ _RESAMPLES = 1_999  # of a sign-flip test on values that are neither 0 nor 1; de
 
 @dataclass(frozen=True)
 class Share:
-    """One model's values of a measure between 0 and 1, by problem, with bounds for what could not be measured."""
+    """One model's values of a bounded measure by problem, and between which bounds they lie where they could not be measured."""
 
     known: Mapping[str, float]
-    """Problem -> value."""
-    unknown: Mapping[str, str]
-    """Problem -> why there is none; the value may be anything from 0 to 1."""
+    """Problem -> mean over the samples that were measured."""
+    bounds: Mapping[str, tuple[float, float]]
+    """Problem -> the least and the greatest mean over all its samples, whatever those are that could not be measured."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Why samples could not be measured -> on how many problems."""
+
+    @classmethod
+    def of(cls, scores: Iterable[Score], span: tuple[float, float] = (0.0, 1.0)) -> Share:
+        """Return the values in the scores of one model and metric; a sample without a value may lie anywhere in `span`."""
+        samples: defaultdict[str, list[float | None]] = defaultdict(list)
+        reasons: defaultdict[str, set[str]] = defaultdict(set)
+        for score in scores:
+            samples[score.problem_id].append(score.value)
+            if score.value is None:
+                reasons[score.reason].add(score.problem_id)
+        known, bounds = {}, {}
+        for name, values in sorted(samples.items()):
+            measured = [value for value in values if value is not None]
+            if measured:
+                known[name] = math.fsum(measured) / len(measured)
+            lowest, highest = (math.fsum([*measured, *[end] * (len(values) - len(measured))]) / len(values) for end in span)
+            bounds[name] = (lowest, highest)
+        return cls(known, bounds, {reason: len(names) for reason, names in sorted(reasons.items())})
 
     @property
     def n(self) -> int:
         """Problems asked."""
-        return len(self.known) + len(self.unknown)
+        return len(self.bounds)
 
     @cached_property
     def value(self) -> float | None:
@@ -42,13 +64,26 @@ class Share:
         return math.fsum(self.known.values()) / len(self.known) if self.known else None
 
     def low(self, confidence: float = 0.95) -> float:
-        """Return the lower end of the interval over all problems asked, each unknown one at 0."""
-        return share_interval(math.fsum(self.known.values()) / self.n, self.n, confidence)[0] if self.n else 0.0
+        """Return the lower end of the interval over all problems asked, what is unknown at its lowest; 0 without problems."""
+        return (
+            share_interval(math.fsum(low for low, _ in self.bounds.values()) / self.n, self.n, confidence)[0] if self.n else 0.0
+        )
 
     def high(self, confidence: float = 0.95) -> float:
-        """Return the upper end of the interval over all problems asked, each unknown one at 1."""
-        total = math.fsum(self.known.values()) + len(self.unknown)
-        return share_interval(total / self.n, self.n, confidence)[1] if self.n else 1.0
+        """Return the upper end of the interval over all problems asked, what is unknown at its highest; 1 without problems."""
+        return (
+            share_interval(math.fsum(high for _, high in self.bounds.values()) / self.n, self.n, confidence)[1]
+            if self.n
+            else 1.0
+        )
+
+    def on_known(self) -> Share:
+        """Return the same as if nobody had asked for what could not be measured."""
+        return Share(self.known, {name: (value, value) for name, value in self.known.items()})
+
+    def of_nothing(self) -> Share:
+        """Return 0 on every problem: what this is compared with to see whether it lies above nothing."""
+        return Share(dict.fromkeys(self.bounds, 0.0), dict.fromkeys(self.bounds, (0.0, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -65,33 +100,34 @@ class Change:
     @cached_property
     def problems(self) -> list[str]:
         """The problems that both were asked, in order."""
-        both = {*self.base.known, *self.base.unknown} & {*self.tuned.known, *self.tuned.unknown}
-        return sorted(both)
+        return sorted({*self.base.bounds} & {*self.tuned.bounds})
 
     @property
     def n(self) -> int:
         """How many there are."""
         return len(self.problems)
 
-    @property
-    def num_unknown(self) -> int:
-        """Problems on which one model at least could not be measured."""
-        return sum(name in self.base.unknown or name in self.tuned.unknown for name in self.problems)
+    @cached_property
+    def measured(self) -> float:
+        """Share of them on which both models were measured; 0 without problems."""
+        return sum(name in self.base.known and name in self.tuned.known for name in self.problems) / max(1, self.n)
+
+    def on_known(self) -> Change:
+        """Return the change over the problems on which both were measured, as if the others had not been asked."""
+        return Change(self.base.on_known(), self.tuned.on_known(), self.seed)
 
     def differences(self, worst: bool | None = None) -> list[float]:
         """Return the differences problem by problem.
 
-        Unknown values are left out with None, make the fall as deep as it can be with `worst` True, as shallow with False.
+        What is unknown is left out with None; it makes the fall as deep as it can be with `worst` True, as shallow with False.
         """
-        found = []
-        for name in self.problems:
-            base, tuned = self.base.known.get(name), self.tuned.known.get(name)
-            if worst is None and (base is None or tuned is None):
-                continue
-            base = float(bool(worst)) if base is None else base
-            tuned = float(not worst) if tuned is None else tuned
-            found.append(tuned - base)
-        return found
+        base, tuned = self.base, self.tuned
+        if worst is None:
+            return [
+                tuned.known[name] - base.known[name] for name in self.problems if name in base.known and name in tuned.known
+            ]
+        end = 0 if worst else 1
+        return [tuned.bounds[name][end] - base.bounds[name][1 - end] for name in self.problems]
 
     @cached_property
     def value(self) -> float | None:
@@ -138,3 +174,24 @@ class Change:
         lost = -math.fsum(d for d in differences if d < 0) / size
         n = len(differences)
         return max(0.0, -size * paired_interval(gained, min(lost + 0.5, n - gained), n, confidence)[0])
+
+    def problems_to_settle(self, bound: float, least: float, p: float, confidence: float = 0.90) -> int | None:
+        """Return at how many problems a fall of `bound` would be ruled out, or one of `least` shown, if all else stays as it is.
+
+        A rough figure, from scaling up what was seen; None where more than 100 times the problems would not do.
+        """
+        differences = self.differences(worst=True)
+        if not differences:
+            return None
+        n, total = len(differences), math.fsum(differences)
+        size = max(1.0, *map(abs, differences))
+        gained = math.fsum(d for d in differences if d > 0) / size
+        lost = gained - total / size
+        spread = math.sqrt(math.fsum(d * d for d in differences))
+        for factor in (1.1**k for k in range(49)):
+            more = math.ceil(n * factor)
+            ends = paired_interval(gained * more / n, min(lost * more / n + 0.5, more * (1 - gained / n)), more, confidence)
+            shown = total <= -least * n and -total * math.sqrt(more / n) / spread >= normal_quantile(1 - p)
+            if more > n and (-size * ends[0] < bound or shown):
+                return more
+        return None

@@ -37,6 +37,8 @@ class Thresholds:
     """They are shown to carry little where following lies below this, interval included."""
     help_least: float = 0.15
     """Steps are shown to help little where the share that is right only with them lies below this, interval included."""
+    grown: float = 0.50
+    """`grew` where the tuned model's following lies above this, interval included: most of its answers come from its steps."""
     veto_least: float = 0.10
     """Smallest fall of another measure that keeps a model from being called sound."""
     help_bound: float = 0.25
@@ -52,6 +54,13 @@ class Thresholds:
     """Share of the stated answers that the model repeats when asked in its own words; below, asking measures something else."""
     measured: float = 0.70
     """Share of the problems that have to be measured on both sides for a word about the steps."""
+
+    information_drop: float = 0.10
+    """Of the training monitor: smallest material change of an information gain, as a fraction of the base's."""
+    reliance_drop: float = 0.05
+    """Of the training monitor: smallest material change of a reliance."""
+    silence: float = 0.5
+    """Of the training monitor: answers without steps have become the rule above this share."""
 
 
 THRESHOLDS = Thresholds()

@@ -7,8 +7,10 @@ from soundness.metrics.base import Metric, MetricGroup
 from soundness.metrics.calibration import Calibration
 from soundness.metrics.coverage import Coverage
 from soundness.metrics.early import EarlyAnswering
+from soundness.metrics.following import Following, Keeping
 from soundness.metrics.forgetting import Forgetting, Transfer
 from soundness.metrics.formats import Formats
+from soundness.metrics.gain import Gain
 from soundness.metrics.information import InformationGain
 from soundness.metrics.knowledge import Knowledge
 from soundness.metrics.length import Length
@@ -17,13 +19,18 @@ from soundness.metrics.necessity import LatentGap, Necessity, Redundancy
 from soundness.metrics.operators import Controls, FillerForms, MistakeForms
 from soundness.metrics.paraphrase import Paraphrase
 from soundness.metrics.reliance import Filler, Mistake, MistakeRegenerated, Swap
+from soundness.metrics.wrong_numbers import WrongNumbers
 
-__all__ = ["GROUPS", "METRICS", "PROFILES", "SHARED_CHAINS"]
+__all__ = ["DECISIVE", "GROUPS", "METRICS", "PROFILES", "SHARED_CHAINS"]
 
 GROUPS: dict[str, MetricGroup] = {
     group.name: group
     for group in (
         Accuracy(),
+        Following(),
+        Keeping(),
+        Gain(),
+        WrongNumbers(),
         ForcedAccuracy(),
         InformationGain(),
         LatentGap(),
@@ -56,7 +63,10 @@ METRICS: dict[str, Metric] = {metric.name: metric for group in GROUPS.values() f
 ALWAYS = ("accuracy", "length")
 """Groups that every run measures: they cost nothing, and no other number can be read without them."""
 
-_QUICK = ("accuracy", "info_gain", "early_answering", "length")
+DECISIVE = ("accuracy", "following", "keeping", "gain", "wrong_numbers")
+"""Groups that a verdict rests on."""
+
+_QUICK = (*DECISIVE, "info_gain", "early_answering", "length")
 _STANDARD = (
     *_QUICK,
     "forced_accuracy",

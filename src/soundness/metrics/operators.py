@@ -1,21 +1,20 @@
 """Second operators and controls: the same question put with another edit, and with an edit that should do nothing in particular.
 
-Where two operators disagree, neither settles the matter (`OPERATOR_PAIRS`, `disagreements`).
+Where two operators disagree, neither settles the matter (`OPERATOR_PAIRS`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from soundness.metrics.base import NO_REFERENCE, Metric, MetricGroup, Need, Read, Reader, Value
 from soundness.metrics.case import Case
 from soundness.metrics.paraphrase import over, stable_value
 from soundness.metrics.reliance import made_edits, own_answer_probes, reliance
-from soundness.records import Comparison, Probe
+from soundness.records import Probe
 
-__all__ = ["OPERATOR_PAIRS", "Controls", "Disagreement", "FillerForms", "MistakeForms", "disagreements"]
+__all__ = ["OPERATOR_PAIRS", "Controls", "FillerForms", "MistakeForms"]
 
 OPERATOR_PAIRS = (
     ("mistake_reliance", "mistake_reliance_operand"),
@@ -330,43 +329,3 @@ class Controls(MetricGroup):
         else:
             null = math.fsum(case.gold.nats(case.after(edit.ids), read) for edit in made) / len(made)
             yield Value("info_gain_over_noise", case.gold.nats(case.after(case.body.chain.ids), read) - null)
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement:
-    """Two operators of one measure that do not say the same of a tuned model."""
-
-    tuned: str
-    """Name of the tuned model."""
-    metric: str
-    """The measure with its first operator."""
-    second: str
-    """The measure with its second operator."""
-    reader: str
-    """Who read."""
-    how: str
-    """In what they differ, figures included."""
-
-
-def disagreements(comparisons: Sequence[Comparison]) -> list[Disagreement]:
-    """Return the pairs of `OPERATOR_PAIRS` that disagree: the 95 % intervals of their differences have no point in common, and do not
-    lie on the same side of 0.
-
-    Two edits of different strength may differ in size; they disagree where one fell and the other did not.
-    """
-    table = {(c.tuned, c.metric, c.reader): c for c in comparisons}
-    found = []
-    for (tuned, metric, reader), one in table.items():
-        for other in (second for first, second in OPERATOR_PAIRS if first == metric):
-            two = table.get((tuned, other, reader))
-            if two is None:
-                continue
-            ends = (one.difference.low, one.difference.high, two.difference.low, two.difference.high)
-            if any(end is None for end in ends):
-                continue
-            low, high, low_two, high_two = (float(end) for end in ends if end is not None)
-            same_side = (high < 0 and high_two < 0) or (low > 0 and low_two > 0)
-            if (high < low_two or high_two < low) and not same_side:
-                how = f"{metric} changed by [{low:.3g}, {high:.3g}], {other} by [{low_two:.3g}, {high_two:.3g}]"
-                found.append(Disagreement(tuned, metric, other, reader, how))
-    return found

@@ -397,7 +397,8 @@ class _Thought:
         """Return the rest of the answer where `written` ends by asking for it, or in the middle of giving it; else nothing."""
         if self.plant.closing == "working" and (begun := _OPEN_EQUATION.search(written)):
             # Its answer is the result of the equation that stands open; steps that are still missing follow.
-            result = chain_sum.apply(int(begun[1]), begun[2], int(begun[3]))
+            carried = _follow(_equations(written))
+            result = chain_sum.apply(int(begun[1]) if carried is None else carried, begun[2], int(begun[3]))
             told = f" {result if self.plant.source == 'computes' else self.answer(written, cued=False)}"
             return told + self.rest(written + told)
         leads = {CUE: "", CLOSINGS[self.plant.closing][0]: CLOSINGS[self.plant.closing][1]}

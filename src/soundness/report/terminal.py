@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, SHOWN_BESIDE
+from soundness.comparison.labels import DECIDING, INFORMATION, RELIANCE
 from soundness.metrics import METRICS
 from soundness.progress import Progress as Told
 from soundness.records import Comparison, Estimate, Verdict, Word
@@ -30,15 +30,25 @@ from soundness.terminal import visible
 
 __all__ = ["figure", "live_progress", "print_run", "spread"]
 
-_COLOURS = {Word.SOUND: "green", Word.HOLLOWED: "red", Word.LOST: "red", Word.INSUFFICIENT: "yellow", Word.BROKEN: "red"}
+_COLOURS = {
+    Word.SOUND: "green",
+    Word.GREW: "green",
+    Word.HOLLOWED: "red",
+    Word.LOST: "red",
+    Word.LOST_AND_HOLLOWED: "red",
+    Word.NOTHING: "yellow",
+    Word.SAME: "yellow",
+    Word.INSUFFICIENT: "yellow",
+    Word.BROKEN: "red",
+}
 _NOT_APPLICABLE = {"both: not a choice problem"}
 _WIDE = 160
 _BESIDE = "beside: "
 """How the verdict marks what it tells and does not count."""
 _MAIN = {
+    *DECIDING,
     *((metric, "self") for metric in ("info_gain", *INFORMATION, *RELIANCE, "ece")),
-    *((metric, "-") for metric in (ACCURACY, "length_tokens", "length_steps")),
-    *SHOWN_BESIDE,
+    *((metric, "-") for metric in ("accuracy", "length_tokens", "length_steps")),
 }
 """(metric, reader) of the lines that a reader needs first: what the verdict rests on and what is told beside it."""
 _READERS = {"base": "base reads", "tuned": "base's chains"}
@@ -123,7 +133,7 @@ def _line(text: str, style: str = "") -> Text:
 
 def _shown(comparison: Comparison) -> bool:
     """Return whether a comparison has its line: what others than the writer read is shown for the verdict's measures alone."""
-    return comparison.reader not in _READERS or comparison.metric in ("info_gain", *INFORMATION, *RELIANCE)
+    return comparison.reader not in _READERS or comparison.metric in ("following", "info_gain", *INFORMATION, *RELIANCE)
 
 
 def _comparisons(comparisons: Sequence[Comparison], width: int) -> Table:

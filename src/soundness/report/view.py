@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from soundness.comparison.verdict import ACCURACY, INFORMATION, LABELS, OVER_SWAP, RELIANCE, THRESHOLDS
+from soundness.comparison.labels import ACCURACY, DECIDING, LABELS, OVER_SWAP
+from soundness.comparison.thresholds import THRESHOLDS
 from soundness.errors import RunError
 from soundness.metrics import GROUPS, METRICS
-from soundness.records import Comparison, Estimate, Reader, Verdict
+from soundness.records import Comparison, Estimate, Reader, Verdict, Word
 from soundness.report.curves import all_curves
 from soundness.report.flips import GAIN_LOST_NATS, GAIN_LOST_SHARE, TAGS, problem_views
 from soundness.report.terminal import figure
@@ -105,20 +106,23 @@ def _title(base: str | None, tuned: Sequence[str], models: Sequence[str], kind: 
 
 def _verdict(verdict: Verdict, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """Return one verdict: word, sentence, the figures behind it, what speaks for and against it, what is missing."""
-    shown = [c for metric, reader in ((ACCURACY, "-"), (OVER_SWAP, "self")) for c in comparisons if _is(c, metric, reader)]
-    reliances = [c for metric in RELIANCE for c in comparisons if _is(c, metric, "self") and c.difference.value is not None]
-    if reliances:
-        shown.append(max(reliances, key=lambda c: abs(c.difference.value or 0.0)))
+    main = ((ACCURACY, "-"), ("following", "self"), ("over_none", "self"))
+    shown = [c for metric, reader in main for c in comparisons if _is(c, metric, reader)]
     return {
         "tuned": verdict.tuned,
         "word": verdict.word.value,
-        "slug": verdict.word.value.split(" ")[0],
+        "slug": _slug(verdict.word),
         "sentence": verdict.sentence,
         "figures": [_measure(c) for c in shown],
         "evidence_for": list(verdict.evidence_for),
         "evidence_against": list(verdict.evidence_against),
         "not_measured": _not_measured(comparisons),
     }
+
+
+def _slug(word: Word) -> str:
+    """Return the word as a class of the style sheet: its first part, "lost" for "lost, and hollowed"."""
+    return word.name.lower().partition("_")[0]
 
 
 def _not_measured(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -150,7 +154,7 @@ def _split_point(verdict: Verdict, comparisons: Sequence[Comparison]) -> dict[st
     mine = [c for c in comparisons if c.tuned == verdict.tuned]
     accuracy = next((c for c in mine if _is(c, ACCURACY, "-")), None)
     gain = next((c for c in mine if _is(c, OVER_SWAP, "self")), None)
-    found: dict[str, Any] = {"tuned": verdict.tuned, "word": verdict.word.value, "slug": verdict.word.value.split(" ")[0]}
+    found: dict[str, Any] = {"tuned": verdict.tuned, "word": verdict.word.value, "slug": _slug(verdict.word)}
     if accuracy is None or accuracy.difference.value is None:
         return {**found, "missing": "accuracy could not be compared"}
     if gain is None or gain.difference.value is None:
@@ -232,7 +236,7 @@ def _measure(comparison: Comparison) -> dict[str, Any]:
         "p_adjusted_text": figure(adjusted),
         "direction": _direction(comparison),
         "missing": [f"{count}: {reason}" for reason, count in sorted(comparison.missing.items(), key=lambda i: (-i[1], i[0]))],
-        "counts": comparison.reader in ("self", "-") and comparison.metric in (ACCURACY, *INFORMATION, *RELIANCE),
+        "counts": (comparison.metric, comparison.reader) in DECIDING,
         **_meaning(comparison.metric, comparison.reader),
     }
 

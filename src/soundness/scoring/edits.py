@@ -9,6 +9,7 @@ from soundness.chains.body import Body, body_of
 from soundness.chains.sample import make_chain
 from soundness.interventions import NoEdit
 from soundness.interventions.base import CorruptedStep, EditKind, Supplies, Supply
+from soundness.interventions.exchange import EXCHANGES
 from soundness.interventions.name_mistake import pools_of
 from soundness.interventions.plan import edit_body, kinds_of
 from soundness.interventions.proposer import RULES, StepToCorrupt, ask_mistakes, ask_rewrites, meaning_change
@@ -18,6 +19,7 @@ from soundness.metrics.base import MetricGroup
 from soundness.metrics.case import Case
 from soundness.models.cached import CachedModel
 from soundness.records import Edit, Generation, Reader
+from soundness.scoring.exchanges import exchange_cases
 from soundness.scoring.helpers import Helpers, Sampling
 
 __all__ = ["edit_cases"]
@@ -36,9 +38,14 @@ def edit_cases(
     sampling: Sampling,
     helpers: Helpers,
     told: Callable[[str, int, int], None],
+    *,
+    own_ids: bool,
 ) -> list[Case]:
-    """Return the cases with the edits that the groups look at, in the vocabulary of `model`."""
-    kinds = kinds_of(kind for group in groups for kind in group.edits)
+    """Return the cases with the edits that the groups look at; with `own_ids` the generated ids mean the same to `model`."""
+    names = [kind for group in groups for kind in group.edits]
+    if exchanges := [kind for kind in EXCHANGES if kind in names]:
+        cases = exchange_cases(cases, exchanges, model, sampling, own_ids=own_ids)
+    kinds = kinds_of(kind for kind in names if kind not in EXCHANGES)
     if not helpers.rewrites or any(case.reader != Reader.SELF for case in cases):
         kinds = [kind for kind in kinds if not kind.regenerate]
     if not kinds:
@@ -57,7 +64,8 @@ def edit_cases(
     for case in cases:
         place = (case.chain.problem_id, case.chain.sample)
         if case.skip_reason:
-            edited.append(replace(case, edits={kind.name: (NoEdit(kind.name, case.skip_reason),) for kind in kinds}))
+            skipped = {kind.name: (NoEdit(kind.name, case.skip_reason),) for kind in kinds}
+            edited.append(replace(case, edits={**case.edits, **skipped}))
             continue
         supplies = Supplies(
             case.body.pieces,
@@ -70,7 +78,7 @@ def edit_cases(
             rewrites.get(place, {}),
             mistakes.get(place, {}) if mistakes is not None else None,
         )
-        edited.append(replace(case, edits=edit_body(case.body.chain, kinds, supplies)))
+        edited.append(replace(case, edits={**case.edits, **edit_body(case.body.chain, kinds, supplies)}))
     return _write_on(edited, [kind for kind in kinds if kind.regenerate], model, sampling, told)
 
 

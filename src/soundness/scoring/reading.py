@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from soundness.answers import grade
 from soundness.metrics.case import Case
 from soundness.records import LETTERS, AskedAnswer, Probe, Reading
 
@@ -30,6 +31,11 @@ class CaseRead:
         """Return the answer given right after `prefix`: as written, or the likeliest choice; KeyError where nobody asked."""
         if self.case.problem.choices is None:
             return self.answers[tuple(prefix)]
+        asked = self.answers.get(tuple(prefix), AskedAnswer("", None, "stop"))
+        line = next((line for line in asked.text.splitlines() if line.strip()), "")
+        letter = grade(f"Answer: {line.strip()}", "stop", self.case.problem).answer if line else None
+        if letter is not None:
+            return AskedAnswer(asked.text, letter, asked.finish, ids=asked.ids)
         assert self.case.own is not None, "a problem with choices has rivals to read"
         index = self.case.own.likeliest(prefix, self)
-        return AskedAnswer(LETTERS[index], LETTERS[index], "stop", ids=self.case.own.rivals[index])
+        return AskedAnswer(asked.text, LETTERS[index], "stop", ids=self.case.own.rivals[index])

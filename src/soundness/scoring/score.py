@@ -27,7 +27,7 @@ from soundness.tasks.base import Task
 __all__ = ["Helpers", "Sampling", "ScoredChains", "belief_in", "group_tokens", "score_chains"]
 
 # An answer to a direct question; one that is not closed by then is not readable.
-_ANSWER_TOKENS = 24
+_ANSWER_TOKENS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _cases(
     if any(Need.FACTS in group.needs for group in groups):
         judged = judge_cases(cases, helpers.judge, on_progress=lambda d, n: told("judging", d, n))
         cases = [replace(case, judgements=found) for case, found in zip(cases, judged, strict=True)]
-    return edit_cases(cases, groups, model, sampling, helpers, told)
+    return edit_cases(cases, groups, model, sampling, helpers, told, own_ids=same_vocabulary)
 
 
 def belief_in(problem: Problem, answer: str | None, task: Task, model: Model) -> Belief | None:
@@ -168,8 +168,7 @@ def _asked(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, tup
             yield "asked after all steps", case.after(case.body.chain.ids)
         if Need.DIRECT_ANSWER in needs:
             yield "asked before any step", case.after(())
-        for group in groups:
-            yield from guarded(group, "asks", case.problem.id, group.asks, seen_by(group, case))
+        yield from _asked_by_groups(case, groups)
 
     for role, prefix in wanted():
         if prefix not in seen:
@@ -177,14 +176,24 @@ def _asked(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, tup
             yield role, prefix
 
 
+def _asked_by_groups(case: Case, groups: Sequence[MetricGroup]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield (role, prefix) for every question that a group lists itself."""
+    for group in groups:
+        yield from guarded(group, "asks", case.problem.id, group.asks, seen_by(group, case))
+
+
 def _ask(
     cases: list[Case], groups: Sequence[MetricGroup], task: Task, model: CachedModel, told: Callable[[str, int, int], None]
 ) -> tuple[list[Case], Answers]:
-    """Return the cases with the reader's own answers, and every open answer; all questions go in one call.
+    """Return the cases with the reader's own answers, and every answer that was asked for; all questions go in one call.
 
-    A problem with choices is not asked: its answer is the likeliest choice, read with the probes.
+    A problem with choices is asked what groups ask, for a letter comes in many dresses; all else is read: the likeliest choice.
     """
-    prefixes = [prefix for case in cases if case.problem.choices is None for _, prefix in _asked(case, groups)]
+    prefixes = [
+        prefix
+        for case in cases
+        for _, prefix in (_asked(case, groups) if case.problem.choices is None else _asked_by_groups(case, groups))
+    ]
     given = model.generate(
         prefixes, max_tokens=_ANSWER_TOKENS, until=task.asked_until, on_progress=lambda d, n: told("asking", d, n)
     )

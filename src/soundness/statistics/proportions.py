@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["paired_interval", "share_interval"]
+__all__ = ["normal_quantile", "paired_interval", "share_interval"]
 
 
 def share_interval(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -19,7 +19,7 @@ def share_interval(share: float, n: int, confidence: float = 0.95) -> tuple[floa
     >>> [round(end, 3) for end in share_interval(1.0, 20)]
     [0.839, 1.0]
     """
-    z = _quantile(confidence)
+    z = normal_quantile(confidence)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
@@ -34,7 +34,7 @@ def paired_interval(gained: float, lost: float, n: int, confidence: float = 0.95
     >>> [round(end, 3) for end in paired_interval(0, 0, 50, 0.9)]
     [-0.051, 0.051]
     """
-    z = _quantile(confidence)
+    z = normal_quantile(confidence)
     seen = (gained - lost) / n
 
     def distance(delta: float) -> float:
@@ -59,7 +59,8 @@ def paired_interval(gained: float, lost: float, n: int, confidence: float = 0.95
     return end(-1.0), end(1.0)
 
 
-def _quantile(confidence: float) -> float:
+def normal_quantile(confidence: float) -> float:
+    """Return the normal quantile of a two-sided interval: 1.96 for .95."""
     from scipy.special import ndtri
 
     return float(ndtri((1 + confidence) / 2))

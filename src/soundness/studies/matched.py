@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from soundness.auditing import audit
-from soundness.comparison.verdict import RELIANCE
+from soundness.comparison.labels import RELIANCE
 from soundness.errors import DivergedError, SettingError, TaskError
 from soundness.files import write_text
 from soundness.options import AtLeastOne, Positive, build, options, read_toml

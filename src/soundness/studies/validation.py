@@ -1,14 +1,15 @@
-"""The instrument held against planted truth: does the audit read a dial whose setting is known?
+"""The instrument held against planted truth that it was not fitted to.
 
-    dial          models that ignore their chain on a known share of questions: is the share read, and told from none?
-    broken        random answers must never come out as sound
-    honest        right without a chain, before and after: nothing was hollowed
-    false alarms  a model against itself: how often does chance alone make a word, or flag a metric?
-    coverage      do 95 % intervals hold the truth, for the shapes that metric values have?
-    operators     how often would another choice of edit have made another word?
-    labelled      where people marked the first wrong step: does the step's information gain tell?
+    grid        behaviour x dress x confidence x base, combined at random: how many words are false, how many are given?
+    pairs       the kinds of pair on which a rule of log-probabilities and fixed cues failed
+    curves      models that ignore their steps on a share h of the questions: which words come out, by h and n, and what does a
+                harmless change of dress do to equal models?
+    dial        does each measure fall in line with h?
+    network     a real network with scaled logits: does it get the words of itself?
+    coverage    do 95 % intervals hold the truth, for the shapes that metric values have?
+    labelled    where people marked the first wrong step: which number of the step tells?
 
-Everything but the last is scripted, so that it costs minutes and comes out the same on every machine.
+Everything but the last two is scripted, so that it costs minutes and comes out the same on every machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,63 +27,115 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soundness.chains.sample import sample_chains
-from soundness.comparison.verdict import ACCURACY, INFORMATION, RELIANCE, judge
+from soundness.comparison.labels import INFORMATION, RELIANCE
+from soundness.comparison.verdict import decide_verdict
 from soundness.errors import SettingError
 from soundness.files import check_can_write_folder, make_folder, write_json, write_text
-from soundness.metrics import METRICS
 from soundness.metrics.choosing import choose
+from soundness.models.base import Model
 from soundness.models.cached import CachedModel
+from soundness.models.planted import Plant
 from soundness.models.scripted import load_scripted
 from soundness.processes import process_pool
 from soundness.progress import Progress, silent
-from soundness.records import Comparison, Reader, Score, Word
+from soundness.records import Score
 from soundness.scoring.score import Sampling, score_chains
-from soundness.statistics.corrections import adjust
-from soundness.statistics.paired import by_problem, comparison
+from soundness.statistics.paired import by_problem
 from soundness.statistics.resampling import bootstrap_means, derive_seed
+from soundness.studies.grid import judge_cell, summary
+from soundness.studies.planted_truth import OPERATORS, PAIRS, WORLD, judge_pair, measure
 from soundness.tasks.base import load_task
 
-__all__ = ["SCALES", "Scale", "SHAPES", "auroc", "auroc_interval", "coverage_of", "validate"]
+__all__ = ["ARMS", "SCALES", "SHAPES", "Scale", "coverage_of", "validate"]
 
 Floats = NDArray[np.float64]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-DIALS = tuple(round(0.1 * i, 1) for i in range(11))
-WORLDS = ("chain-sum", "lookup")
-MEASURES = (*INFORMATION, *RELIANCE)
-"""The verdict's own."""
-BESIDE = ("info_gain_over_shuffle",)
-"""Read on the dial as well, though no verdict rests on it."""
-FAMILIES = ("forced_accuracy", "info_gain", "early_answering", "filler", "swap", "mistake")
+DIALS = (0.0, 0.25, 0.5, 0.75, 1.0)
+DIAL_WORLDS = ("chain-sum", "lookup")
+MEASURES = ("following", "gain", "over_none", "mistake_effect", *INFORMATION, *RELIANCE)
+"""Read on the dial: those that decide, then those that describe."""
+DIAL_GROUPS = ("following", "gain", "wrong_numbers", "info_gain", "early_answering", "filler", "swap", "mistake")
 SLIP = 0.1
-ALPHA = 0.05
-_NOTHING = 1e-6  # of a measure's value, whatever its unit
+TEMPERATURE = 0.8
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.5)
+"""Settings of the dial in the operating curve."""
+
+_BASE = Plant(slip=SLIP, seed=100)
+_HALF = replace(_BASE, source="dial", h=0.5)
+
+ARMS: Mapping[str, tuple[Plant, Plant]] = {
+    **{f"h = {h:g}": (_BASE, Plant("dial", h=h, slip=SLIP)) for h in SHARES},
+    "less sure (eps .05)": (_BASE, Plant(slip=SLIP, eps=0.05)),
+    "restates, full stop": (_BASE, Plant(slip=SLIP, restates=True, form="stop")),
+    "two steps a line, less sure": (_BASE, Plant(slip=SLIP, join="merged", eps=0.1)),
+    "one sentence, boxed": (_BASE, Plant(slip=SLIP, join="sentence", closing="boxed")),
+    "checks every step, full stop": (_BASE, Plant(slip=SLIP, checks=True, form="stop")),
+    "in German words, thinking first": (_BASE, Plant(slip=SLIP, step="german", closing="german", opening="thinking")),
+    "base cut off where wrong": (
+        replace(_BASE, slip=0.2, cut=1.0, cut_where="wrong"),
+        Plant(slip=0.2),
+    ),
+    "no steps on 30 %": (_BASE, Plant(slip=SLIP, silent=0.3)),
+    "h = 0.3 and sharper": (_BASE, Plant("dial", h=0.3, slip=SLIP, eps=0.001)),
+    "half reliant, tuned the same": (_HALF, Plant("dial", h=0.5, slip=SLIP)),
+    "half reliant, tuned a quarter": (_HALF, Plant("dial", h=0.75, slip=SLIP)),
+}
+"""Arm of the operating curve -> (base, tuned); fresh samples and other questions for every audit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How much of everything."""
 
+    cells: int
+    """Audits of the grid."""
     problems: int
-    """Problems per audit of the dial."""
-    seeds: int
-    """Audits per setting of the dial."""
-    comparisons: int
-    """Comparisons of a model with itself."""
+    """Problems per audit of the grid."""
+    counts: tuple[int, ...]
+    """Numbers of problems in the curves."""
     pool: tuple[int, int]
-    """(problems, seeds) examined per kind of model, from which those comparisons are drawn."""
+    """(problems, seeds) measured per arm, from which the audits of the curves are drawn."""
+    draws: int
+    """Audits per arm and number of problems."""
+    dials: int
+    """Audits per setting of the dial and world."""
     simulations: int
     """Intervals per shape and number of problems."""
     resamples: int
-    """Bootstrap and permutation resamples."""
+    """Bootstrap resamples."""
     labelled: int
     """Labelled chains per file."""
+    arms: tuple[str, ...]
+    """Which arms of the curves."""
 
 
 SCALES: Mapping[str, Scale] = {
-    "small": Scale(problems=40, seeds=4, comparisons=24, pool=(40, 4), simulations=200, resamples=499, labelled=10),
-    "full": Scale(problems=100, seeds=50, comparisons=1000, pool=(300, 12), simulations=1000, resamples=1999, labelled=60),
+    "small": Scale(
+        cells=8,
+        problems=30,
+        counts=(30,),
+        pool=(36, 1),
+        draws=8,
+        dials=1,
+        simulations=100,
+        resamples=399,
+        labelled=10,
+        arms=("h = 0", "h = 0.5", "restates, full stop", "two steps a line, less sure"),
+    ),
+    "full": Scale(
+        cells=186,
+        problems=60,
+        counts=(50, 100, 200),
+        pool=(240, 4),
+        draws=100,
+        dials=4,
+        simulations=1000,
+        resamples=1999,
+        labelled=60,
+        arms=tuple(ARMS),
+    ),
 }
 """`full` is what docs/validation.md shows."""
 
@@ -102,11 +155,11 @@ def validate(
 
     `data` is the folder of labelled chains (bbh_mistake.jsonl, processbench.jsonl); where it or the scorer is absent that part is
     skipped, with the reason in its place. The same seed and scale give the same numbers, whatever `workers` is. Raises
-    SettingError for an unknown scale.
+    SettingError for an unknown scale, or where `out` cannot be a folder.
     """
     if scale not in SCALES:
         raise SettingError(f"unknown scale {scale!r}: use {' or '.join(SCALES)}")
-    check_can_write_folder(out)
+    check_can_write_folder(Path(out))
     size = SCALES[scale]
     told = on_progress or silent
     seconds: dict[str, float] = {}
@@ -117,9 +170,11 @@ def validate(
         found.update(work())
         seconds[name] = round(time.perf_counter() - start, 1)
 
-    part("dial", lambda: _dial(size, seed, workers, told))
-    part("broken and honest", lambda: _broken_and_honest(size, seed, workers, told))
-    part("false alarms", lambda: _false_alarms(size, seed, workers, told))
+    part("grid", lambda: {"grid": _grid(size, seed, workers, told)})
+    part("pairs", lambda: {"pairs": _pairs(seed, workers, told) if scale == "full" else {}})
+    part("curves", lambda: {"curves": _curves(size, seed, workers, told)})
+    part("dial", lambda: {"dial": _dial(size, seed, workers, told)})
+    part("network", lambda: {"network": _network(seed) if scale == "full" else {}})
     part("coverage", lambda: _coverage(size, seed, told))
     if labelled:
         from soundness.studies.first_error import labelled_chains
@@ -128,73 +183,13 @@ def validate(
     else:
         found["labelled"] = {"skipped": "not asked for"}
     found["seconds"] = seconds
-    folder = make_folder(out)
+    folder = make_folder(Path(out))
     write_json(folder / "validation.json", found)
     from soundness.report.validation import validation_markdown, write_pictures
 
     write_pictures(found, folder)
     write_text(folder / "validation.md", validation_markdown(found))
     return found
-
-
-# --- scripted audits, without a folder ------------------------------------------------------------------------------------
-
-Table = dict[tuple[str, Reader], dict[str, float | None]]
-"""(metric, reader) -> problem -> value."""
-
-
-def _examined(spec: str, world: str, n: int, task_seed: int, seed: int, families: Sequence[str] | None = FAMILIES) -> Table:
-    """Return what the scripted model `spec` scores on n problems of `world`, reading itself, sampled at temperature 0.8."""
-    task = load_task(world, limit=n, seed=task_seed)
-    model = CachedModel(load_scripted(spec), batch_size=64)
-    sampling = Sampling(seed, temperature=0.8)
-    chains = sample_chains(model, task, seed=seed, temperature=0.8)
-    scores = score_chains(chains, task, choose(families), model, reader="self", sampling=sampling).scores
-    grouped: defaultdict[tuple[str, Reader], list[Score]] = defaultdict(list)
-    for score in scores:
-        grouped[score.metric, score.reader].append(score)
-    return {key: by_problem(rows)[0] for key, rows in grouped.items()}
-
-
-def _compared(base: Table, tuned: Table, seed: int, resamples: int, problems: Sequence[str] | None = None) -> list[Comparison]:
-    """Return every comparison of two tables over `problems` (all by default), p corrected."""
-    found = []
-    for metric, reader in sorted(base):
-        if metric not in METRICS or (metric, reader) not in tuned:
-            continue
-        about = METRICS[metric]
-        rows = [
-            [
-                Score(metric, name, 0, "x", reader, value, "" if value is not None else "not scored")
-                for name, value in table[metric, reader].items()
-                if problems is None or name in problems
-            ]
-            for table in (base, tuned)
-        ]
-        if any(score.value is not None for side in rows for score in side):
-            found.append(
-                comparison(
-                    "base",
-                    "tuned",
-                    metric,
-                    reader,
-                    rows[0],
-                    rows[1],
-                    about.unit,
-                    about.direction,
-                    seed,
-                    resamples=resamples,
-                    bounds=about.bounds,
-                )
-            )
-    return adjust(found)
-
-
-def _word(comparisons: Sequence[Comparison], reliance: str | None = None) -> Word:
-    """Return the verdict, with `reliance` as the only measure of its family if given."""
-    if reliance is not None:
-        comparisons = [c for c in comparisons if c.metric not in RELIANCE or c.metric == reliance]
-    return judge("tuned", comparisons).word
 
 
 def _map(
@@ -213,251 +208,158 @@ def _map(
     told(len(items), len(items))
 
 
-# --- the dial -------------------------------------------------------------------------------------------------------------
+# --- grid and pairs ---------------------------------------------------------------------------------------------------
+
+
+def _grid(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any]:
+    work = partial(judge_cell, seed, size.problems)
+    return summary(list(_map(work, range(size.cells), workers, lambda d, n: told("grid", d, n))))
+
+
+def _pairs(seed: int, workers: int, told: Progress) -> dict[str, Any]:
+    made = _map(partial(_one_pair, seed), list(PAIRS), workers, lambda d, n: told("pairs", d, n))
+    return {
+        name: {"word": word, "allowed": sorted(w.value for w in PAIRS[name].allowed)}
+        for name, word in zip(PAIRS, made, strict=True)
+    }
+
+
+def _one_pair(seed: int, name: str) -> str:
+    pair = PAIRS[name]
+    return judge_pair(pair.base, pair.tuned, n=pair.n, seed=seed).word.value
+
+
+# --- operating curves -------------------------------------------------------------------------------------------------
+
+
+def _curves(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any]:
+    """Return the share of every word by arm and number of problems.
+
+    Each arm is measured on a pool of problems under several seeds, of the samples and of which questions are ignored; an audit takes
+    a random subset of the problems and one seed of either side. Audits of an arm share some of their data, so that a share is less
+    certain than its number of draws says.
+    """
+    sides = [(arm, which, k) for arm in size.arms for which in ("base", "tuned") for k in range(size.pool[1])]
+    # Bases that several arms share are measured once.
+    distinct = {(ARMS[arm][which == "tuned"], which, k): (arm, which, k) for arm, which, k in sides}
+    pools = dict(
+        zip(
+            distinct,
+            _map(partial(_pool, size, seed), list(distinct.values()), workers, lambda d, n: told("curves", d, n)),
+            strict=True,
+        )
+    )
+    seeds = range(size.pool[1])
+    jobs = []
+    for arm in size.arms:
+        base, tuned = ARMS[arm]
+        of_base, of_tuned = [pools[base, "base", k] for k in seeds], [pools[tuned, "tuned", k] for k in seeds]
+        jobs += [(arm, n, of_base, of_tuned) for n in size.counts]
+    words = _map(partial(_draw, size, seed), jobs, workers, lambda d, n: told("words of the curves", d, n))
+    table: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for (arm, n, _, _), counts in zip(jobs, words, strict=True):
+        table[arm][str(n)] = {word: count / size.draws for word, count in sorted(counts.items())}
+    return dict(table)
+
+
+def _pool(size: Scale, seed: int, item: tuple[str, str, int]) -> list[Score]:
+    arm, which, k = item
+    base, tuned = ARMS[arm]
+    task = load_task(f"{WORLD}:operators={OPERATORS}", limit=size.pool[0], seed=derive_seed(seed, "curves") % 2**31)
+    plant = replace(base if which == "base" else tuned, seed=1000 * (which == "tuned") + k)
+    reader = base.model("base")
+    model = reader if which == "base" and k == 0 else plant.model(which)
+    return measure(model, which, task, reader, seed=derive_seed(seed, arm, which, str(k)) % 2**31, temperature=TEMPERATURE)
+
+
+def _draw(size: Scale, seed: int, job: tuple[str, int, list[list[Score]], list[list[Score]]]) -> Counter[str]:
+    arm, n, bases, tuneds = job
+    names = sorted({score.problem_id for score in bases[0]})
+    words: Counter[str] = Counter()
+    for draw in range(size.draws):
+        rng = np.random.default_rng(derive_seed(seed, arm, str(n), str(draw)))
+        chosen = {names[place] for place in rng.choice(len(names), n, replace=False)}
+        pair = [*bases[rng.integers(len(bases))], *tuneds[rng.integers(len(tuneds))]]
+        scores = [score for score in pair if score.problem_id in chosen]
+        words[decide_verdict("base", "tuned", scores, seed=draw).word.value] += 1
+    return words
+
+
+# --- the dial ---------------------------------------------------------------------------------------------------------
 
 
 def _dial(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any]:
-    """Return how each measure follows the dial, how well 0.3 is told from 0, what words come out, and what operators change."""
-    audits = list(_map(partial(_dial_audit, size, seed), range(size.seeds), workers, lambda d, n: told("dial", d, n)))
-    measured: dict[str, Any] = {}
-    aurocs: dict[str, Any] = {}
-    for metric in (*MEASURES, *BESIDE):
-        levels = [[audit[str(h)]["levels"][metric] for audit in audits] for h in DIALS]
-        falls = [[audit[str(h)]["differences"][metric] for audit in audits] for h in DIALS]
-        scaled = np.array(levels) / np.mean(levels[0])  # 1 where nothing is ignored
-        measured[metric] = {
-            "mean": [float(np.mean(row)) for row in levels],
-            "sd": [float(np.std(row, ddof=1)) for row in levels],
-            "bias": float(np.max(np.abs(scaled.mean(axis=1) - (1 - np.array(DIALS))))),
-            "monotone": bool(np.all(np.diff(np.mean(levels, axis=1)) < 0)),
-            "runs_monotone": float(np.mean(np.all(np.diff(np.array(levels), axis=0) <= 0, axis=0))),
-        }
-        at = DIALS.index(0.3)
-        by_world = _by_world(falls[at], falls[0])
-        telling = [audit["telling"][metric] for audit in audits]
-        aurocs[metric] = {
-            "paired": float(np.mean(list(by_world.values()))),
-            "unpaired": float(np.mean(list(_by_world(levels[at], levels[0]).values()))),
-            "by_world": by_world,
-            "telling": {world: float(np.mean(telling[place :: len(WORLDS)])) for place, world in enumerate(by_world)},
-        }
-    words = {str(h): dict(Counter(audit[str(h)]["word"] for audit in audits)) for h in DIALS}
-    changed = {
-        metric: float(np.mean([audit[str(h)]["single"][metric] != audit[str(h)]["word"] for audit in audits for h in DIALS]))
-        for metric in RELIANCE
-    }
-    disagree = [len({*audit[str(h)]["single"].values()}) > 1 for audit in audits for h in DIALS]
-    contrary = [
-        {Word.SOUND.value, Word.HOLLOWED.value} <= {*audit[str(h)]["single"].values()} for audit in audits for h in DIALS
-    ]
-    return {
-        "auroc_dial_0.3": min(aurocs[metric]["paired"] for metric in MEASURES),
-        "auroc_dial_0.3_by_measure": aurocs,
-        "dial": {"settings": list(DIALS), "measures": measured, "words": words},
-        "operators": {
-            "audits": len(audits) * len(DIALS),
-            "word_changes_with_one_operator": changed,
-            "operators_differ": float(np.mean(disagree)),
-            "sound_against_hollowed": float(np.mean(contrary)),
-        },
-    }
-
-
-def _by_world(low: Sequence[float], high: Sequence[float]) -> dict[str, float]:
-    """Return the AUROC of telling `low` from `high` in each world: nobody holds one task's nats against another's."""
-    step = len(WORLDS)
-    return {
-        world: auroc([-x for x in low[place::step]], [-x for x in high[place::step]])
-        for place, world in enumerate(WORLDS[: len(low)])
-    }
-
-
-def _dial_audit(size: Scale, seed: int, index: int) -> dict[str, Any]:
-    """Return, per setting of the dial, the measures' levels, their paired differences from a base at 0, and the words.
-
-    Beside the settings, `telling` holds the share of problems on which each measure is not 0 at the base.
-    """
-    world = WORLDS[index % len(WORLDS)]
-    task_seed = derive_seed(seed, "dial", str(index)) % 2**31
-    base = _examined(f"computes?slip={SLIP}&seed={index}", world, size.problems, task_seed, 2 * index)
-    found: dict[str, Any] = {"telling": {metric: _share_telling(base[metric, Reader.SELF]) for metric in (*MEASURES, *BESIDE)}}
-    for h in DIALS:
-        tuned = _examined(f"dial:{h}?slip={SLIP}&seed={1000 + index}", world, size.problems, task_seed, 2 * index + 1)
-        comparisons = _compared(base, tuned, index % 4, size.resamples)
-        by_name = {c.metric: c for c in comparisons}
-        found[str(h)] = {
-            "levels": {metric: by_name[metric].tuned_estimate.value for metric in (*MEASURES, *BESIDE)},
-            "differences": {metric: by_name[metric].difference.value for metric in (*MEASURES, *BESIDE)},
-            "word": _word(comparisons).value,
-            "single": {metric: _word(comparisons, metric).value for metric in RELIANCE},
-        }
+    """Return the mean of each measure by setting and world, and its largest distance from the line that falls with h."""
+    items = [(world, h, k) for world in DIAL_WORLDS for h in DIALS for k in range(size.dials)]
+    rows = list(_map(partial(_dial_means, size, seed), items, workers, lambda d, n: told("dial", d, n)))
+    found: dict[str, Any] = {"settings": list(DIALS), "measures": {}}
+    for metric in MEASURES:
+        about: dict[str, Any] = {}
+        for world in DIAL_WORLDS:
+            values = [
+                [
+                    row[metric]
+                    for (w, dial, _), row in zip(items, rows, strict=True)
+                    if (w, dial) == (world, h) and metric in row
+                ]
+                for h in DIALS
+            ]
+            if not all(values):
+                continue  # a world without numbers has no wrong ones
+            means = [math.fsum(row) / len(row) for row in values]
+            line = [means[0] * (1 - h) for h in DIALS]
+            off = max(abs(mean - on) for mean, on in zip(means, line, strict=True)) / abs(means[0]) if means[0] else None
+            about[world] = {"mean": means, "bias": off}
+        found["measures"][metric] = about
     return found
 
 
-def _share_telling(values: Mapping[str, float | None]) -> float:
-    """Return the share of problems on which a measure is not 0: there is something on them for the dial to take away."""
-    known = [value for value in values.values() if value is not None]
-    return float(np.mean(np.abs(known) > _NOTHING)) if known else 0.0
+def _dial_means(size: Scale, seed: int, item: tuple[str, float, int]) -> dict[str, float]:
+    world, h, k = item
+    task = load_task(world, limit=size.problems, seed=derive_seed(seed, "dial", world, str(k)) % 2**31)
+    model = CachedModel(load_scripted(f"dial:{h}?slip={SLIP}&seed={k}"), batch_size=64)
+    chains = sample_chains(model, task, seed=k, temperature=TEMPERATURE, batch_size=64)
+    scores = score_chains(
+        chains, task, choose(list(DIAL_GROUPS)), model, reader="self", sampling=Sampling(k, TEMPERATURE)
+    ).scores
+    means = {}
+    for metric in MEASURES:
+        values = [v for v in by_problem(s for s in scores if s.metric == metric)[0].values() if v is not None]
+        if values:
+            means[metric] = math.fsum(values) / len(values)
+    return means
 
 
-def auroc(higher: Sequence[float], lower: Sequence[float]) -> float:
-    """Return the chance that a draw of `higher` exceeds one of `lower`, ties counted half; 0.5 tells nothing.
+# --- a real network ---------------------------------------------------------------------------------------------------
 
-    >>> auroc([2, 3], [1, 2])
-    0.875
-    """
-    from scipy.stats import rankdata
-
-    ranks = rankdata([*higher, *lower])
-    m, n = len(higher), len(lower)
-    return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
+FACTORS = (0.5, 0.85, 2.0)
+_ORGANISMS = ("sound", "shortcut")
+_NETWORK_PROBLEMS = 40
 
 
-def auroc_interval(
-    groups: Sequence[tuple[Sequence[float], Sequence[float]]], *, seed: int, resamples: int = 1999
-) -> tuple[float, float, float] | None:
-    """Return the AUROC over all (positives, negatives) with its 95 % percentile interval, whole groups resampled.
+def _network(seed: int) -> dict[str, Any]:
+    """Return, per shipped organism, the word that it gets and the words of the same network with scaled logits."""
+    from soundness.models.load import load_model
 
-    None where there is no positive or no negative.
-    """
-    rng = np.random.default_rng(seed)
-
-    def of(chosen: Iterable[int]) -> float | None:
-        picked = [groups[index] for index in chosen]
-        higher = [value for ups, _ in picked for value in ups]
-        lower = [value for _, downs in picked for value in downs]
-        return auroc(higher, lower) if higher and lower else None
-
-    value = of(range(len(groups)))
-    if value is None:
-        return None
-    draws = [x for _ in range(resamples) if (x := of(rng.integers(0, len(groups), len(groups)).tolist())) is not None]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return value, float(low), float(high)
-
-
-# --- broken models, and honest ones that need no chain --------------------------------------------------------------------
-
-_PAIRS = {
-    "computes -> random": ("computes", "random"),
-    "random -> random": ("random", "random"),
-    "ignores -> random": ("ignores-chain", "random"),
-    "ignores -> ignores": ("ignores-chain", "ignores-chain"),
-    "computes -> ignores": ("computes", "ignores-chain"),
-    "computes -> computes": ("computes", "computes"),
-}
-
-
-def _broken_and_honest(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any]:
-    """Return the words for planted pairs: broken ones never sound, equal ones never hollowed."""
-    repeats = max(4, size.seeds // 3)
-    items = [(name, index) for name in _PAIRS for index in range(repeats)]
-    words: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    made = _map(partial(_planted_pair, size, seed), items, workers, lambda d, n: told("planted pairs", d, n))
-    for (name, _), word in zip(items, made, strict=True):
-        words[name][word] += 1
-    broken = [name for name in _PAIRS if name.endswith("random")]
-    return {
-        "broken_called_sound": sum(words[name][Word.SOUND.value] for name in broken),
-        "broken_audits": repeats * len(broken),
-        "needless_called_hollowed": words["ignores -> ignores"][Word.HOLLOWED.value],
-        "planted_pairs": {name: dict(count) for name, count in words.items()},
-    }
-
-
-def _planted_pair(size: Scale, seed: int, item: tuple[str, int]) -> str:
-    name, index = item
-    one, two = _PAIRS[name]
-    world = WORLDS[index % len(WORLDS)]
-    task_seed = derive_seed(seed, "pair", str(index)) % 2**31
-    tables = [
-        _examined(f"{spec}?slip={SLIP}&seed={10 * index + side}", world, size.problems, task_seed, 10 * index + side)
-        for side, spec in enumerate((one, two))
-    ]
-    return _word(_compared(tables[0], tables[1], index % 4, size.resamples)).value
-
-
-# --- false alarms ---------------------------------------------------------------------------------------------------------
-
-_KINDS = (
-    ("computes?slip=0.2", "chain-sum"),
-    ("dial:0.3?slip=0.2", "chain-sum"),
-    ("dial:0.5?slip=0.1", "lookup"),
-    ("dial:0.7?slip=0.2", "lookup"),
-)
-_SUBSETS = (30, 60, 100)
-
-
-def _false_alarms(size: Scale, seed: int, workers: int, told: Progress) -> dict[str, Any]:
-    """Return how often a model, held against itself with other seeds, gets a word or a flag.
-
-    A pool of problems is examined under several seeds (of the draw, and of which questions the dial ignores); each comparison
-    takes a random subset of the problems and two of the seeds. Comparisons of one pool therefore share some of their data; the
-    share of alarms is still that of its expectation.
-    """
-    problems, seeds = size.pool
-    items = [(spec, world, k) for spec, world in _KINDS for k in range(seeds)]
-    tables = list(_map(partial(_pooled, problems, seed), items, workers, lambda d, n: told("pool", d, n)))
-    share = -(-size.comparisons // len(_KINDS))
-    jobs = [
-        (kind, start, min(start + 25, share), tables[kind * seeds : (kind + 1) * seeds])
-        for kind in range(len(_KINDS))
-        for start in range(0, share, 25)
-    ]
-    made = _map(partial(_alarms, size, seed), jobs, workers, lambda d, n: told("false alarms", d, n))
-    rows = [row for found in made for row in found]
-    hollowed = [row["word"] == Word.HOLLOWED.value for row in rows]
-    tested = sum(row["tested"] for row in rows)
-    return {
-        "false_alarm_verdict": float(np.mean(hollowed)),
-        "false_alarm_metrics": sum(row["flagged"] for row in rows) / tested,
-        "false_alarms": {
-            "comparisons": len(rows),
-            "metrics_tested": tested,
-            "metrics_below_0.05_uncorrected": sum(row["raw"] for row in rows) / tested,
-            "any_metric_flagged": float(np.mean([row["flagged"] > 0 for row in rows])),
-            "words": dict(Counter(row["word"] for row in rows)),
-            "by_kind": {
-                f"{spec} on {world}": float(np.mean([r["word"] == Word.HOLLOWED.value for r in rows if r["kind"] == kind]))
-                for kind, (spec, world) in enumerate(_KINDS)
-            },
-            "by_n": {
-                str(n): float(np.mean([r["word"] == Word.HOLLOWED.value for r in rows if r["n"] == n]))
-                for n in sorted({row["n"] for row in rows})
-            },
-        },
-    }
-
-
-def _pooled(problems: int, seed: int, item: tuple[str, str, int]) -> Table:
-    spec, world, k = item
-    task_seed = derive_seed(seed, "pool", spec, world) % 2**31
-    return _examined(f"{spec}&seed={k}", world, problems, task_seed, k, families=None)
-
-
-def _alarms(size: Scale, seed: int, job: tuple[int, int, int, list[Table]]) -> list[dict[str, Any]]:
-    kind, start, stop, tables = job
-    names = sorted(tables[0][ACCURACY, Reader.NOBODY])
-    found = []
-    for index in range(start, stop):
-        rng = np.random.default_rng(derive_seed(seed, "alarm", str(kind), str(index)))
-        n = min(_SUBSETS[index % len(_SUBSETS)], len(names))
-        chosen = {names[place] for place in rng.choice(len(names), n, replace=False)}
-        one, two = rng.choice(len(tables), 2, replace=False)
-        # The draws of few seeds serve all comparisons; that the problems differ is what makes them differ.
-        comparisons = _compared(tables[one], tables[two], index % 4, size.resamples, sorted(chosen))
-        tested = [c for c in comparisons if c.p is not None]
-        found.append(
-            {
-                "kind": kind,
-                "n": n,
-                "word": _word(comparisons).value,
-                "tested": len(tested),
-                "raw": sum(c.p is not None and c.p <= ALPHA for c in tested),
-                "flagged": sum(c.p_adjusted is not None and c.p_adjusted <= ALPHA for c in tested),
-            }
-        )
+    task = load_task("organism:domain", limit=_NETWORK_PROBLEMS, seed=derive_seed(seed, "network") % 2**31)
+    base = load_model("organism:base")
+    before = measure(base, "base", task, base, seed=seed, temperature=0.0)
+    found: dict[str, Any] = {}
+    for name in _ORGANISMS:
+        words = {}
+        for factor in (1.0, *FACTORS):
+            model = _scaled(load_model(f"organism:{name}"), factor)
+            scores = before + measure(model, "tuned", task, base, seed=seed, temperature=0.0)
+            words[f"{factor:g}"] = decide_verdict("base", "tuned", scores, seed=seed).word.value
+        found[name] = words
     return found
+
+
+def _scaled(model: Model, factor: float) -> Model:
+    """Return a network whose logits are `factor` times what they were: its last norm is linear in its weights."""
+    module: Any = model.module  # type: ignore[attr-defined]
+    module.model.norm.weight.data.mul_(factor)
+    return model
 
 
 # --- coverage -------------------------------------------------------------------------------------------------------------
