@@ -35,6 +35,7 @@ SENTENCES = [
     # numbers
     "It is 3.14159 or .5 of it, in v1.2.3.¦ Then 5.¦ Then 6.0.",
     "1. Add 2 to it.¦ 2. Stop.",
+    "1. Add, then 2. halve it.¦ 3. Stop.",
     # German, French, Spanish
     "Das sind z.B. drei, d.h. bzw. vier.¦ Am 5. Mai sind es fünf.",
     "M. Petit et Mme. Petit viennent.¦ Fin.",
@@ -73,12 +74,19 @@ EQUATIONS = [
     "2＋6＝8，¦8÷2＝4",
     "6 times 2 = 12,¦ 12 minus 5 = 7",
     "x + 4 = 11,¦ so x = 7",
+    "Adding 6 to 2 gives 8,¦ then taking 4 from 8 leaves 4",
+    "2 plus 6 is 8,¦ and 8 minus 4 is 4",
+    "Half of 8 makes 4;¦ 3 times 4 equals 12",
+    "6 zu 2 addiert ergibt 8,¦ dann 4 von 8 abgezogen ergibt 4",
+    "1. 2 + 6 = 8;¦ 2. 8 / 2 = 4",
     # none to cut
     "2 + 6 = 8, so she has 8 apples, and that is it",
     "x = 3, y = 4, z = 5",
     "f(2 + 6 = 8, 8 / 2 = 4)",
     "if a >= 2, b <= 3 and c != 4, d == 5",
     "3, 4, 5 and 6 make 18",
+    "She makes 3 cakes, he leaves 4 of them, and she is 5",
+    "It gives 4, then it gives 5",
     "2 + 6 = 8",
 ]
 
@@ -116,6 +124,11 @@ def test_links_of_a_chain_of_equals_signs(case):
         ("２＋６＝８", True),
         ("6 plus 2 = 8", True),
         ("20 % of 30 ≈ 6", True),
+        ("Subtracting 2 from 7 leaves 5", True),
+        ("3 plus 4 is 7", True),
+        ("the answer is 7", False),
+        ("there are 3 and 4", False),
+        ("it gives 7", False),
         ("let x = 3", False),
         ("2 + 6 apples", False),
         ("a + b => c", False),

@@ -75,10 +75,12 @@ def find_closing(text: str, region: Stretch, problem: Problem) -> Closing | None
     statements, end = _located(text, region, problem)
     region = Stretch(region.start, min(region.stop, end))
     if not statements:
-        return None
+        return _hashes(text, region)
     last = statements[-1]
     kept = last
     start = _opening(text, region, last)
+    if start == last.stop and has_equation(text[start : region.stop]):
+        return None  # "Answer: 3 + 4 = 7" and further lines of work: the steps stand behind the word, and nothing closes them
     for before in reversed(statements[:-1]):
         between = text[before.stop : start]
         if before.start >= start:
@@ -95,6 +97,17 @@ def find_closing(text: str, region: Stretch, problem: Problem) -> Closing | None
         return Closing(region.stop, first.value, True)
     answer_first = answer_first and start > first.stop
     return Closing(start, kept.value, answer_first)
+
+
+def _hashes(text: str, region: Stretch) -> Closing | None:
+    """Return how a text closes that ends in GSM8K's mark and an answer, without a line of their own, or None where it does not."""
+    # The last few characters: a search from the start for a mark before the end is quadratic in a text of marks.
+    tail = max(region.start, region.stop - _CLAUSE)
+    found = re.search(r"(?<=\s)####[ \t]*([^\s#][^\n#]{0,80}?)\s*\Z", text[tail : region.stop])
+    if found is None:
+        return None
+    start = tail + found.start()
+    return Closing(start - 1 if text[start - 1] == " " else start, Stretch(tail + found.start(1), tail + found.end(1)), False)
 
 
 def said_region(channels: Channels) -> Stretch:

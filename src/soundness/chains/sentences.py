@@ -33,6 +33,7 @@ _END = re.compile(
 )
 _MARKER = re.compile(r"(?:[-*#>•]+\s*)*\**\(?(?:[0-9]{1,3}|[A-Za-z]|[ivx]{1,4})\.")
 """A list marker on its own: "1.", "a.", "- 2.", "iv."."""
+_BEFORE_MARKER = re.compile(r"(?:[,;:]|\b(?:then|and|first|dann|und|puis))\s+\Z", re.IGNORECASE)
 _INLINE_STEP = re.compile(r"(?<=\s)\**(?:Step|STEP|Schritt|Étape|Paso)\s+[0-9]{1,3}\s*[:.)—–-]")
 """Where a text without line breaks numbers its own steps."""
 _NAME_BREAK = re.compile(r"[\s(\[{\"'“‘/–—-]")
@@ -86,7 +87,9 @@ def _is_abbreviation(text: str, sentence: int, stop: int, end: int) -> bool:
             return "." in low and not begins  # "U.S. Army", "5 p.m. Then"
         return following.islower() or following.isdigit() or following in ",;:"
     if name.isdigit() and len(name) <= 2:
-        return next_word in _GERMAN_MONTHS
+        # "Am 5. Mai", or the marker of an item within a line: "3 + 4 = 7; 2. 7 - 2 = 5", "then 2. halve it".
+        marks = not following.isupper() and _BEFORE_MARKER.search(behind[: len(behind) - len(name)]) is not None
+        return next_word in _GERMAN_MONTHS or marks
     if re.fullmatch(r"(?:[^\W\d_]\.)+[^\W\d_]", name):
         return not begins  # single letters in a row: "z.B.", "J.R.R. Tolkien"
     return len(name) == 1 and name.isupper() and not (begins and next_word.casefold() not in ("is", "are", "and", "or"))
@@ -139,13 +142,24 @@ def _ends_sentence(text: str, sentence: int, mark: re.Match[str], following: int
 
 # --- worked equations -------------------------------------------------------------------------------------------------
 
-_EQUALS = re.compile(r"(?<![<>!=:≤≥])[=＝](?![=>])|[≈≃]|\\approx(?![a-zA-Z])")
-"""A sign that a result follows; no comparison, no arrow, no assignment of a programming language."""
+_EQUALS = re.compile(
+    # A sign that a result follows; no comparison, no arrow, no assignment of a programming language.
+    r"(?<![<>!=:≤≥])[=＝](?![=>])|[≈≃]|\\approx(?![a-zA-Z])"
+    # Words for it, with the number behind them: "Adding 4 to 3 gives 7", "3 plus 4 is 7".
+    r"|\b(?:gives?|makes?|equals?|leaves?|yields?|totals?|results? in|ergibt|ergeben|macht|donne|fait)\s+(?:us\s+)?[$€£]?-?(?=\d)"
+    r"|\b(?:plus|minus|times|divided by|mal|fois)\s+[$€£]?\d[\d.,]*\s+(?:is|are|ist|sind|font)\s+(?=[$€£]?-?\d)",
+    re.IGNORECASE,
+)
 _OPERATOR = re.compile(
     # An operation between two operands: "3 + 4", "7 \times 2", "１２×３", "10 % of 30", "3 plus 4", "\frac{6}{2}".
     r"[\w)\]}%$]\s*"
-    r"(?:[-+*/×÷·^−–＋－＊／]|\\(?:times|cdot|div|pm)(?![a-zA-Z])|\\?%\s*of\b|\b(?:plus|minus|times|divided by|over)\b)\s*"
+    r"(?:[-+*/×÷·^−–＋－＊／]|\\(?:times|cdot|div|pm)(?![a-zA-Z])|\\?%\s*of\b|\b(?:plus|minus|times|divided by|over|mal|fois)\b)\s*"
     r"[\w($€£{\\\[+\-−]|\\[dt]?frac|\\sqrt"
+    # "Adding 4 to 3", "take 2 from 7", "half of 8".
+    r"|\b(?:add|subtract|multiply|divide|tak|remov|sum|doubl|halv|addier|subtrahier|multiplizier|dividier)\w*\s+(?:\w+\s+){0,2}?"
+    r"[$€£]?\d|\b(?:half|twice|double|a (?:third|quarter)) (?:of )?[$€£]?\d"
+    r"|\d\s+(?:\w+\s+){0,3}?(?:addiert|abgezogen|subtrahiert|multipliziert|geteilt|dividiert)\b",
+    re.IGNORECASE,
 )
 _SEPARATOR = re.compile(
     # What may stand between two equations of one sentence. A comma followed by a digit without a blank is a thousands mark.
