@@ -25,8 +25,10 @@ WITHOUT_STEPS = {
     *("accuracy", "solved", "wrong", "unreadable", "cut_off", "no_steps", "length_tokens", "length_steps"),
     *("accuracy_forced", "accuracy_without_chain", "forced_agrees", "surprise_without_chain"),
     *("confidence", "confidence_without_chain", "brier", "brier_without_chain", "stated_right"),
+    "over_none",
 }
-"""Metrics that have a number where a chain has no steps: what stands in the text, and what is asked without any."""
+"""Metrics that have a number where a chain has no steps: what stands in the text, what is asked without any, and what counts every
+problem asked: steps that are not there help with none."""
 
 NEED_A_REFERENCE = {
     *("accuracy", "solved", "wrong", "accuracy_forced", "accuracy_without_chain", "stated_right"),
@@ -59,8 +61,20 @@ def test_without_steps_there_is_a_reason_and_no_number(played, scene):
     table = played[scene]
     assert len(table) > 70, "nearly every metric was asked for"
     numbers = {metric for metric, values in table.items() if any(number is not None for number, _ in values)}
-    assert numbers <= WITHOUT_STEPS
+    assert numbers <= WITHOUT_STEPS | (set(DEPENDS_ON_NOTHING) if scene == "no steps" else set())
     assert all(reason for values in table.values() for number, reason in values if number is None)
+
+
+DEPENDS_ON_NOTHING = {
+    **dict.fromkeys(("following", "following_unprompted", "fragility", "gain", "mistake_effect"), 0.0),
+    "kept_answer": 1.0,
+}
+"""What counts every problem asked, where an answer stands and no step before it: it follows none, and stays what it is."""
+
+
+def test_an_answer_without_steps_depends_on_none_of_them(played):
+    for metric, value in DEPENDS_ON_NOTHING.items():
+        assert {number for number, _ in played["no steps"][metric]} == {value}, metric
 
 
 def test_without_a_reference_nothing_is_right_or_wrong(played):

@@ -8,6 +8,7 @@ from soundness.errors import MetricError, near
 from soundness.interventions import NO_STEPS, NoEdit
 from soundness.interventions.base import EditKind, Supplies
 from soundness.interventions.drop import DROP
+from soundness.interventions.exchange import EXCHANGES
 from soundness.interventions.fill import FILL_TAIL, FILL_TAIL_UNDERSCORES, FILL_WHOLE
 from soundness.interventions.mistake import INTACT_REGENERATE, MISTAKE_OPERAND, MISTAKE_REGENERATE, MISTAKE_SPLICE
 from soundness.interventions.paraphrase import (
@@ -63,6 +64,8 @@ def kinds_of(names: Iterable[str | EditKind]) -> list[EditKind]:
     """
     kinds: dict[str, EditKind] = {}
     for entry in names:
+        if entry in EXCHANGES:  # made of whole chains, not of a body
+            continue
         if isinstance(entry, str) and entry not in EDITS:
             raise MetricError(f"unknown kind of edit {entry!r}{near(entry, EDITS)}; there are {', '.join(EDITS)}")
         kind = EDITS[entry] if isinstance(entry, str) else entry

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from soundness.errors import MetricError, SettingError, describe, near
 from soundness.extensions import is_reference, load_object
-from soundness.interventions.exchange import EXCHANGES
 from soundness.interventions.plan import kinds_of
 from soundness.metrics import ALWAYS, GROUPS, METRICS, PROFILES
 from soundness.metrics.base import Metric, MetricGroup, Need
@@ -108,7 +107,7 @@ def check_declaration(group: MetricGroup, where: str) -> None:
     if not group.readers:
         raise refuse("`readers` is empty; use (Reader.SELF,), or (Reader.NOBODY,) where nobody has to read")
     try:
-        kinds_of(kind for kind in group.edits if kind not in EXCHANGES)
+        kinds_of(group.edits)
     except MetricError as error:
         raise refuse(f"`edits`: {error}") from error
 

@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from soundness.errors import MetricError, SoundnessError, describe, near
 from soundness.interventions import NoEdit
-from soundness.interventions.plan import kinds_of
 from soundness.metrics import GROUPS
 from soundness.metrics.base import MetricGroup, Need, Value
 from soundness.metrics.case import Case
@@ -31,7 +30,7 @@ class _DeclaredEdits(dict[str, Edits]):
     """The edits that a group declares; asking for any other is told, instead of looking like an edit that could not be made."""
 
     def __init__(self, group: MetricGroup, edits: Mapping[str, Edits]) -> None:
-        kinds = {kind.name for kind in kinds_of(group.edits)}
+        kinds = {kind if isinstance(kind, str) else kind.name for kind in group.edits}
         super().__init__((name, made) for name, made in edits.items() if name in kinds)
         self._group, self._kinds = group.name, kinds
 

@@ -45,7 +45,7 @@ def edit_cases(
     names = [kind for group in groups for kind in group.edits]
     if exchanges := [kind for kind in EXCHANGES if kind in names]:
         cases = exchange_cases(cases, exchanges, model, sampling, own_ids=own_ids)
-    kinds = kinds_of(kind for kind in names if kind not in EXCHANGES)
+    kinds = kinds_of(names)
     if not helpers.rewrites or any(case.reader != Reader.SELF for case in cases):
         kinds = [kind for kind in kinds if not kind.regenerate]
     if not kinds:
