@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from soundness.interventions import NoEdit
-from soundness.interventions.exchange import NO_STEPS, exchange_edits, written_up_to_answer
+from soundness.interventions import NO_STEPS, NoEdit
+from soundness.interventions.exchange import exchange_edits, written_up_to_answer
 from soundness.records import Chain, Edit, Problem, Prompt
 
 PROBLEM = Problem("1", "3 + 4 - 2?", "5")

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 
 from soundness.auditing import audit
+from soundness.comparison.spread import Change, Share
+from soundness.comparison.thresholds import THRESHOLDS as T
 from soundness.errors import MetricError, SettingError
 from soundness.runs.folder import Run
 from soundness.statistics.paired import compare
-from soundness.studies.power import plan_from_pilot, plan_from_run, plan_from_sd
+from soundness.studies.power import (
+    chance_of_sound,
+    plan_for_sound,
+    plan_for_sound_from_run,
+    plan_from_pilot,
+    plan_from_run,
+    plan_from_sd,
+)
 from soundness.tasks.base import load_task
 
 
@@ -69,3 +78,42 @@ def test_what_cannot_be_planned_is_said(pilot: Run) -> None:
         plan_from_sd("info_gain", 0.0, 1.0)
     with pytest.raises(SettingError, match="--tuned"):
         plan_from_pilot("scripted:computes", [], load_task("chain-sum", limit=5), "info_gain", 0.3)
+
+
+def share_of(values: dict[str, float]) -> Share:
+    return Share(values, {name: (value, value) for name, value in values.items()})
+
+
+def test_equal_models_are_called_sound_as_often_as_planned() -> None:
+    n, differs = 60, {"accuracy": 0.18, "following": 0.06}
+    planned = chance_of_sound(n, accuracy_differs=0.18, following_differs=0.06)
+    rng = np.random.default_rng(0)
+    kept, draws = 0, 300
+    for _ in range(draws):
+        passed = []
+        for share, bound, least in (
+            (differs["accuracy"], T.ability_bound, T.ability_least),
+            (differs["following"], T.dependence_bound, T.dependence_least),
+        ):
+            moved = rng.choice([-1.0, 0.0, 1.0], p=[share / 2, 1 - share, share / 2], size=n)
+            base, tuned = (share_of({str(i): float(d == one) for i, d in enumerate(moved)}) for one in (-1.0, 1.0))
+            change = Change(base, tuned)
+            passed.append(change.most_lost(T.confidence) < bound and not change.fell(T.p, least))
+        kept += all(passed)
+    assert planned == pytest.approx(kept / draws, abs=0.08)
+
+
+def test_a_plan_for_the_word_meets_its_chance_and_grows_with_the_noise() -> None:
+    quiet, loud = plan_for_sound(0.05, 0.0), plan_for_sound(0.18, 0.05)
+    assert quiet.problems is not None and loud.problems is not None and quiet.problems < loud.problems
+    assert chance_of_sound(loud.problems, accuracy_differs=0.18, following_differs=0.05) >= 0.9
+    assert [n for n, _ in loud.table] == [50, 100, 200, 500]
+    with pytest.raises(SettingError, match="lies between 0 and 1"):
+        plan_for_sound(1.5, 0.0)
+
+
+def test_a_plan_for_the_word_from_a_run(pilot: Run) -> None:
+    plan = plan_for_sound_from_run(pilot)
+    assert plan.accuracy_differs == 0.0  # the draws of both slip alike
+    assert 0.2 < plan.following_differs < 0.6  # the dial ignores four in ten
+    assert str(pilot.path) in plan.grounds

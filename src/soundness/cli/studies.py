@@ -24,10 +24,17 @@ def power(
     tuned: Annotated[list[str] | None, typer.Option(help="Tuned model of the pilot, or of the run.")] = None,
     pilot: Annotated[int, typer.Option(help="Problems in the pilot.", min=5)] = 30,
     samples: Annotated[int | None, typer.Option(help="With --run: plan for so many samples a problem.", min=1)] = None,
+    sound: Annotated[
+        bool, typer.Option("--sound", help="Plan for the word: how many problems give two equal models `sound`?")
+    ] = False,
+    accuracy: Annotated[float, typer.Option(help="With --sound and no --run: share that both models answer right.")] = 0.9,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Say how many problems show a change of a given size with 80 % power at alpha .05, paired by problem."""
+    if sound:
+        _power_of_sound(run, accuracy, tuned[0] if tuned else None)
+        return
     from soundness.studies.power import plan_from_pilot, plan_from_run, plan_from_sd
 
     console = make_console()
@@ -50,6 +57,25 @@ def power(
     console.print(f"standard deviation of the paired difference {plan.sd:.3g}{unit} ({plan.grounds})")
     console.print("smallest change seen: " + "; ".join(f"{least:.3g}{unit} with {n:,}" for n, least in plan.table))
     console.print(plan.assumption, style="dim")
+
+
+def _power_of_sound(run: Path | None, accuracy: float, tuned: str | None) -> None:
+    """Print how many problems give two equal models `sound`."""
+    from soundness.studies.power import CHANCE, plan_for_sound, plan_for_sound_from_run
+
+    console = make_console()
+    if run is not None:
+        plan = plan_for_sound_from_run(run, tuned)
+    else:
+        grounds = f"two models that are right on {accuracy:g} of the problems, each by itself, and follow their steps on all"
+        plan = plan_for_sound(2 * accuracy * (1 - accuracy), 0.0, grounds)
+    needed = "more than 20,000" if plan.problems is None else f"{plan.problems:,}"
+    console.print(f"{needed} problems give two equal models `sound` in {CHANCE:.0%} of audits", style="bold")
+    console.print(
+        f"by chance alone they differ on {plan.accuracy_differs:.2f} of the problems in being right and on "
+        f"{plan.following_differs:.2f} in following their steps ({plan.grounds})"
+    )
+    console.print("chance of `sound`: " + "; ".join(f"{chance:.0%} with {n:,}" for n, chance in plan.table))
 
 
 @app.command()

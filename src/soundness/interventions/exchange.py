@@ -19,28 +19,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from soundness.answers import grade, read_answer, same_answer, split_channels
+from soundness.answers import grade, split_channels
 from soundness.answers.numbers import Number, as_number, find_numbers
-from soundness.answers.reader import conclusion_start
-from soundness.answers.statements import find_statements
-from soundness.interventions import Decode, Encode, NoEdit
+from soundness.chains.closing import find_closing, has_reasoning, said_region
+from soundness.interventions import NO_STEPS, Decode, Encode, NoEdit
 from soundness.interventions.number_mistake import change_number
 from soundness.records import LETTERS, Chain, Edit, Problem
 
-__all__ = ["EXCHANGES", "NO_STEPS", "Written", "exchange_edits", "option_text", "written_up_to_answer"]
+__all__ = ["EXCHANGES", "Written", "exchange_edits", "option_text", "written_up_to_answer"]
+
 
 EXCHANGES = ("intact", "bare", "exchange", "exchange_open", "wrong_number")
 """Kinds of edit that end where an answer is stated."""
 
-NO_STEPS = "no steps before the answer"
-"""Why a chain that states an answer and nothing before it is not edited."""
-
-_FEW_WORDS = 8  # "Sure, let me see." leads to an answer and says nothing towards it
-_REACH = 100  # characters before a marker in which the words stand that lead to it
-_LEAD_WORDS = (
-    5  # of the last clause: ", so the [answer is]", "The result is [\boxed{]"; with a number or more words it is a step
-)
-_MARKER_WORDS = 2  # of a label before it: "Answer: The [answer is]"
 _WRONG_NUMBERS = 4  # each costs one short answer; whether any of them matters is seen as well with a few
 # A result ends a clause: "= 7", "gives 7.", "(so 7)", "$7$, then". A number in the middle of one is an operand or a label.
 _CLAUSE_END = re.compile(r"[\s*_]*(?:\(|[.,;:!?)\]}$\\]|\n|\Z|\bthen\b|\band\b)")
@@ -74,12 +65,18 @@ def written_up_to_answer(chain: Chain, problem: Problem, ids: Sequence[int], pie
     if chain.answer is None:
         return None
     text, prompt = "".join(pieces), chain.prompt.text
-    found = grade(text, chain.finish, problem, prompt)
-    if found.span is None:
-        return None
-    value = found.span.start
-    begin = conclusion_start(text, problem.choices, problem.answer, prompt)
-    start = value if begin is None or begin > value else _closing_start(text, begin, value)
+    channels = split_channels(text, prompt)
+    closing = find_closing(text, said_region(channels), problem)
+    if closing is not None and not closing.answer_first and closing.value.stop > closing.value.start:
+        start, value = closing.start, closing.value.start
+    else:
+        span = grade(text, chain.finish, problem, prompt).span
+        if span is None:
+            return None
+        value = span.start
+        start = min(closing.start, value) if closing is not None else value
+    # An answer that is stated before the steps came about without them, unless something was thought first.
+    first = closing is not None and closing.answer_first and not any(has_reasoning(span.of(text)) for span in channels.spans)
     stops = list(accumulate(map(len, pieces)))
 
     def tokens(place: int) -> int:
@@ -96,39 +93,8 @@ def written_up_to_answer(chain: Chain, problem: Problem, ids: Sequence[int], pie
     # A blank before the closing belongs to the steps: where they end in a new line, so does what is to be gone on from.
     opened = min(bisect_right(stops, start), upto)
     lead = text[len("".join(pieces[:opened])) : len(whole)]
-    has_steps = has_reasoning(text[:start]) and not _answers_first(text, prompt, problem, chain.answer, start)
+    has_steps = not first and has_reasoning(text[:start])
     return Written(chain, tuple(ids[:upto]), tuple(ids[:unmarked]), tuple(ids[:opened]), whole, lead, has_steps)
-
-
-def has_reasoning(text: str) -> bool:
-    """Return whether `text` holds anything that could be a step: a digit, or more words than lead to an answer."""
-    return bool(re.search(r"\d", text)) or len(re.findall(r"[^\W\d_]+", text)) >= _FEW_WORDS
-
-
-def _closing_start(text: str, begin: int, value: int) -> int:
-    """Return where the words begin that lead to the answer at `value`, its marker being at `begin`."""
-    if re.search(r"\d|=", text[begin:value]):
-        return value  # "Answer: 3 + 4 = 7" works behind its marker, and only the result is the answer
-    sentence = re.split(r"(?<=[.;!?\n])", text[max(0, begin - _REACH) : begin])[-1]
-    start, most = begin, _LEAD_WORDS
-    for clause in reversed(re.split(r"(?<=:)|(?=,)", sentence)):
-        if re.search(r"\d|=", clause) or len(clause.split()) > most:
-            break
-        start, most = start - len(clause), _MARKER_WORDS
-    return start
-
-
-def _answers_first(text: str, prompt: str, problem: Problem, answer: str, start: int) -> bool:
-    """Return whether the answer is stated before the steps: nothing thought or said before it, something to read after it."""
-    channels = split_channels(text, prompt)
-    if any(has_reasoning(span.of(text)) for span in channels.spans):
-        return False
-    statements = find_statements(text, channels.said.start, channels.said.stop)
-    if not statements or "=" in statements[0].of(text) or has_reasoning(text[channels.said.start : statements[0].begin]):
-        return False
-    first = read_answer(f"Answer: {statements[0].of(text)}", problem.choices)
-    # What stands between it and the closing came after it; so does all that follows where it is the only statement.
-    return first is not None and same_answer(first, answer, problem.choices) and statements[0].begin < start
 
 
 def option_text(problem: Problem, answer: str | None) -> str | None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from soundness.answers import grade, same_answer
-from soundness.interventions import NoEdit
-from soundness.interventions.exchange import NO_STEPS
+from soundness.interventions import NO_STEPS, NoEdit
 from soundness.metrics.base import Metric, MetricGroup, Read, Reader, Value
 from soundness.metrics.case import Case
 from soundness.records import AskedAnswer, Edit, Problem
