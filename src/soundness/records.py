@@ -122,7 +122,9 @@ class Problem:
         """Every answer that is right: `answer` and, beside it, what `meta["aliases"]` lists; empty where there is none."""
         if self.answer is None:
             return ()
-        return tuple(dict.fromkeys((self.answer, *(self.meta.get("aliases") or ()))))
+        aliases = self.meta.get("aliases")
+        further = [one for one in aliases if isinstance(one, str) and one.strip()] if isinstance(aliases, list | tuple) else []
+        return tuple(dict.fromkeys((self.answer, *further)))
 
 
 class Span(NamedTuple):

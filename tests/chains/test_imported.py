@@ -192,3 +192,54 @@ def test_published_chains_load_and_grade_as_published(model, name, rows, writers
     unreadable = [chain for chain in chains if chain.outcome is Outcome.UNREADABLE]
     assert len(unreadable) == {"medqa_chains_gpt35_gpt4": 4, "bbh_mistake": 5}.get(name, 0)
     assert all(chain.answer is None for chain in unreadable)
+
+
+def test_traces_of_one_problem_are_its_samples(model, tmp_path):
+    rows = [
+        {
+            "id": f"{name}:{number}:{writer}",
+            "problem": name,
+            "question": f"{name}?",
+            "answer": "8",
+            "trace": "8",
+            "model": writer,
+        }
+        for name in ("a", "b")
+        for writer in ("x", "y")
+        for number in range(2)
+    ]
+    traces = load_traces(written(tmp_path, *rows))
+    task = trace_task(traces, "t")
+    assert [problem.id for problem in task.problems] == ["a", "b"]
+    chains = to_chains(traces, model, task)
+    assert [(chain.problem_id, chain.model, chain.sample) for chain in chains] == [
+        (problem, writer, number) for problem in "ab" for writer in "xy" for number in range(2)
+    ]
+    assert len(load_traces(written(tmp_path, *rows), limit=1)) == 4, "all traces of the first problem"
+
+
+def test_the_field_problem_is_the_question_where_there_is_no_other(tmp_path):
+    (trace,) = load_traces(written(tmp_path, {"problem": "2 + 2?", "answer": "4", "trace": "4"}))
+    assert (trace.problem.id, trace.problem.question) == ("1", "2 + 2?")
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ({"question": "another?"}, "'p' is another question"),
+        ({"answer": "9"}, "'p' is another question, or has another answer"),
+        ({"problem": [1]}, "the id of a problem was wanted"),
+        ({"problem": " "}, "the id of a problem was wanted"),
+        ({"id": "1"}, "'1' is the id of line 1 too"),
+    ],
+)
+def test_traces_that_cannot_be_one_problem(tmp_path, second, told):
+    first = {"id": "1", "problem": "p", "question": "2 + 6?", "answer": "8", "trace": "8"}
+    with pytest.raises(TaskError, match=told):
+        load_traces(written(tmp_path, first, {**first, "id": "2", **second}))
+
+
+def test_any_accepted_answer_is_right_for_a_given_prediction_too(model, tmp_path):
+    row = {"question": "Capital?", "answer": ["Paris", "City of Light"], "trace": "It is known.", "predicted": "City of Light"}
+    assert chains_of(model, row, tmp_path=tmp_path)[0].outcome is Outcome.RIGHT
+    assert chains_of(model, {**row, "predicted": "Lyon"}, tmp_path=tmp_path)[0].outcome is Outcome.WRONG

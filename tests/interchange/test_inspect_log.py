@@ -3,12 +3,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+import zipfile
 
 import pytest
 
 from soundness import cli
 from soundness.auditing import audit, score
+from soundness.chains.imported import load_traces
 from soundness.errors import TaskError
+from soundness.interchange import inspect_log
 from soundness.interchange.inspect_log import export_inspect, import_inspect
 from soundness.interchange.traces import write_traces
 from soundness.models.scripted import load_scripted
@@ -76,7 +79,7 @@ def test_a_log_becomes_traces_and_hidden_reasoning_is_said(log):
     assert [row["answer"] for row in imported.rows] == ["8", "8", "2", "3"]
     assert imported.rows[0]["id"] == "sums:0:1:mockllm/model"
     account = " ".join(imported.account)
-    assert "the reasoning of 1 samples is not in the log" in account
+    assert "1 sample has reasoning that is not in the log" in account
     assert "1 of 4 traces hold an answer and no steps" in account
 
 
@@ -95,7 +98,7 @@ def test_from_a_log_to_scores_on_the_command_line(log, tmp_path, capsys, monkeyp
             cli.main()
         return capsys.readouterr().out
 
-    assert "the reasoning of 1 samples is not in the log" in soundness("import", "inspect", log, "--out", tmp_path / "in")
+    assert "1 sample has reasoning that is not in the log" in soundness("import", "inspect", log, "--out", tmp_path / "in")
     scoring = ("--scorer", "scripted:computes", "--metrics", "info_gain", "--quiet", "--out", tmp_path / "run")
     told = soundness("score", tmp_path / "in" / "traces.jsonl", *scoring)
     assert "mockllm/model" in told
@@ -137,3 +140,161 @@ def test_a_file_that_is_no_log_is_refused(tmp_path):
         import_inspect([path])
     with pytest.raises(TaskError, match="does not exist"):
         import_inspect([tmp_path / "absent.eval"])
+
+
+# --- kinds of logs --------------------------------------------------------------------------------------------------------
+
+AT = "2026-01-02T03:04:05+00:00"
+FOUR = ["oak", "tin", "salt", "wool"]
+
+
+def sample(number, asked, target, reply, epoch=1, **more):
+    from inspect_ai.log import EvalSample
+    from inspect_ai.model import ModelOutput
+
+    output = reply if isinstance(reply, ModelOutput) else ModelOutput.from_content("m", reply)
+    return EvalSample(id=number, epoch=epoch, input=asked, target=target, **{"messages": [], "output": output, **more})
+
+
+def written(path, samples, *, task="t", started=AT, completed=AT):
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSpec, EvalStats, write_eval_log
+
+    spec = EvalSpec(
+        created=started,
+        run_id="r",
+        task=task,
+        task_id="t",
+        dataset=EvalDataset(name="t"),
+        model="openai/m",
+        config=EvalConfig(),
+    )
+    stats = EvalStats(started_at=started, completed_at=completed)
+    write_eval_log(EvalLog(eval=spec, status="success", stats=stats, samples=list(samples)), str(path))
+    return path
+
+
+def read_back(tmp_path, *samples):
+    imported = import_inspect([written(tmp_path / "log.eval", samples)])
+    return imported, load_traces(write_traces(imported, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_epochs_are_samples_of_one_problem(tmp_path, epochs):
+    made = [sample(i, f"{i} + 1?", str(i + 1), f"Answer: {i + 1}", epoch) for i in range(3) for epoch in range(1, epochs + 1)]
+    _, traces = read_back(tmp_path, *made)
+    assert len({trace.problem.id for trace in traces}) == 3
+    assert sorted(trace.sample for trace in traces) == sorted([*range(epochs)] * 3)
+
+
+def test_several_logs_of_one_task_join_and_another_question_stays_apart(tmp_path):
+    one = written(tmp_path / "1.json", [sample(1, "1 + 1?", "2", "a")])
+    two = written(tmp_path / "2.json", [sample(1, "1 + 1?", "2", "b")])
+    changed = written(tmp_path / "3.json", [sample(1, "5 + 5?", "10", "c")])
+    imported = import_inspect([one, two, changed])
+    traces = load_traces(write_traces(imported, tmp_path / "out"))
+    assert [(trace.text, trace.sample) for trace in traces] == [("a", 0), ("b", 1), ("c", 0)]
+    assert traces[0].problem.id == traces[1].problem.id != traces[2].problem.id
+
+
+@pytest.mark.parametrize(
+    ("target", "choices", "answer", "accepted"),
+    [
+        ("tin", FOUR, "B", ("B",)),
+        ("B", FOUR, "B", ("B",)),
+        ("b", FOUR, "B", ("B",)),
+        (" Tin ", FOUR, "B", ("B",)),
+        (["B"], FOUR, "B", ("B",)),
+        (["B", "tin"], FOUR, "B", ("B",)),
+        (["A", "B"], FOUR, None, ()),
+        ("gold", FOUR, None, ()),
+        ("", FOUR, None, ()),
+        ("tin", ["only"], None, ()),
+        ("Paris", None, "Paris", ("Paris",)),
+        (["Paris", "City of Light", "Paris"], None, "Paris", ("Paris", "City of Light")),
+        ([], None, None, ()),
+    ],
+)
+def test_targets_are_letters_texts_or_several(tmp_path, target, choices, answer, accepted):
+    imported, (trace,) = read_back(tmp_path, sample(1, "What?", target, "So.", choices=choices))
+    assert (trace.problem.answer, trace.problem.accepted) == (answer, accepted)
+    assert (trace.problem.choices is not None) == (choices == FOUR)
+    lost = choices is not None and answer is None and target != ""
+    assert bool(imported.notes) == lost, imported.notes
+
+
+def test_an_agents_turns_are_joined_and_what_its_tools_said_is_left_out(tmp_path):
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, ChatMessageUser, ModelOutput
+
+    messages = [
+        ChatMessageUser(content="How many?"),
+        ChatMessageAssistant(content="I count them."),
+        ChatMessageTool(content="SECRET 7"),
+        ChatMessageAssistant(content="There are 7.\nAnswer: 7"),
+    ]
+    output = ModelOutput(model="m", choices=[{"message": messages[-1], "stop_reason": "stop"}])
+    imported, (trace,) = read_back(tmp_path, sample(1, "How many?", "7", output, messages=messages))
+    assert trace.text == "I count them.\n\nThere are 7.\nAnswer: 7"
+    assert "1 sample is an agent's" in " ".join(imported.account).replace("are an agent's", "is an agent's")
+
+
+def test_only_what_follows_the_last_user_message_is_read(tmp_path):
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ModelOutput
+
+    messages = [
+        ChatMessageUser(content="2 + 2?"),
+        ChatMessageAssistant(content="Answer: 5"),
+        ChatMessageUser(content="Are you sure?"),
+        ChatMessageAssistant(content="Answer: 4"),
+    ]
+    output = ModelOutput(model="m", choices=[{"message": messages[-1], "stop_reason": "stop"}])
+    imported, (trace,) = read_back(tmp_path, sample(1, "2 + 2?", "4", output, messages=messages))
+    assert trace.text == "Answer: 4"
+    assert "only what was written after the last user message" in " ".join(imported.account)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("stop", "stop"),
+        ("max_tokens", "length"),
+        ("model_length", "length"),
+        ("content_filter", "length"),
+        ("tool_calls", "stop"),
+    ],
+)
+def test_reasons_for_stopping(tmp_path, reason, finish):
+    from inspect_ai.model import ModelOutput
+
+    _, (trace,) = read_back(tmp_path, sample(1, "?", "4", ModelOutput.from_content("m", "x", reason)))
+    assert trace.finish == finish
+
+
+def test_samples_without_output_are_counted(tmp_path):
+    from inspect_ai.model import ModelOutput
+
+    imported, traces = read_back(tmp_path, sample(1, "?", "4", ModelOutput(model="m")), sample(2, "?", "4", "x"))
+    assert len(traces) == 1 and "1 sample has no output" in " ".join(imported.account)
+
+
+def test_a_log_that_unpacks_to_gigabytes_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("header.json", b"0" * 3_000_000)
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(inspect_log, "_MOST_BYTES", 1_000_000)
+    with pytest.raises(TaskError, match="unpacks to"):
+        import_inspect([path])
+
+
+def test_a_clock_that_goes_back_is_no_matter(tmp_path):
+    path = written(tmp_path / "log.eval", [sample(1, "?", "4", "x")], started=AT, completed="2025-12-31T00:00:00+00:00")
+    assert len(import_inspect([path]).rows) == 1
+    models = [load_scripted("computes"), load_scripted("ignores-chain")]
+    with audit(
+        models[0], models[1:], load_task("chain-sum", limit=2, seed=0), out=tmp_path / "run", metrics=["accuracy"]
+    ) as run:
+        run.document["finished"] = "2000-01-01T00:00:00+00:00"
+        from inspect_ai.log import read_eval_log
+
+        stats = read_eval_log(str(export_inspect(run, tmp_path / "logs")[0])).stats
+    assert stats.started_at <= stats.completed_at

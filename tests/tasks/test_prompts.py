@@ -226,3 +226,13 @@ def test_where_two_stops_meet():
     assert Stop(("a",), (1,)).joined(Stop(("b", "a"), (2,), "x")) == Stop(("a", "b"), (1, 2), "x")
     assert Stop(("a",)).joined(None) == Stop(("a",))
     assert Stop(("a",)).key != Stop(("b",)).key
+
+
+def test_a_problem_may_bring_the_conversation_that_it_is_asked_in():
+    turns = [["system", "Be brief."], ["user", "a"], ["assistant", "b"], ["user", "2 + 2?"]]
+    own = replace(OPEN, meta={"prompt_turns": turns})
+    assert SUMS.turns(own) == tuple(Turn(*turn) for turn in turns)
+    assert SUMS.with_prompting(Prompting(system="x")).turns(own)[0] == Turn("system", "Be brief.")
+    assert SUMS.with_prompting(Prompting(system="x")).turns(replace(OPEN, meta={"prompt_turns": turns[1:]}))[0].content == "x"
+    for other in (["How?", "Why?"], [["user"]], [["tool", "x"]], "x", [], [["user", 3]], turns[:3]):
+        assert SUMS.turns(replace(OPEN, meta={"prompt_turns": other})) == SUMS.turns(OPEN), "a field of another's"

@@ -74,7 +74,12 @@ def test_history_system_input_and_thinking_are_kept():
         {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning_content": "why"}]},
     ]
     first, earlier, second = (load_training_task(rows).problems[place] for place in (1, 0, 2))
-    assert first.meta["turns"] == [["system", "Be brief."], ["user", "a"], ["assistant", "b"], ["user", "Add.\n\n1 and 2"]]
+    assert first.meta["prompt_turns"] == [
+        ["system", "Be brief."],
+        ["user", "a"],
+        ["assistant", "b"],
+        ["user", "Add.\n\n1 and 2"],
+    ]
     assert (earlier.meta["completion"], first.meta["completion"]) == ("b", "3")
     assert second.meta["completion"] == "<think>\nwhy\n</think>\n\nb"
 

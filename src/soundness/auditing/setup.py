@@ -221,8 +221,9 @@ def prepare_score(
 ) -> tuple[Setup, list[ImportedTrace]]:
     """Return what a scoring works on, and the traces."""
     chosen = replace(groups.sampling, samples=1, temperature=0.0)
-    metric_groups = choose(_metrics(groups.measuring), groups.measuring.profile, samples=1)
     imported = load_traces(traces, limit)
+    samples = 1 + max(trace.sample for trace in imported)
+    metric_groups = choose(_metrics(groups.measuring), groups.measuring.profile, samples=samples)
     task = trace_task(imported, Path(traces).stem)
     model = _loaded(scorer, groups.loading)
     sampling = _sampling(chosen)
@@ -231,7 +232,7 @@ def prepare_score(
         **_about_task(task),
         "models": {model.name: model.fingerprint},
         "metrics": sorted(group.name for group in metric_groups),
-        "samples": 1,
+        "samples": samples,
         **_about_sampling(sampling),
         "batch_size": chosen.batch_size,
         "reader": groups.loading.reader,
@@ -242,7 +243,7 @@ def prepare_score(
         tasks=(task,),
         groups=tuple(metric_groups),
         sampling=sampling,
-        samples=1,
+        samples=samples,
         batch_size=chosen.batch_size,
         share=False,
         others=(),

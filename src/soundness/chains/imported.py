@@ -2,7 +2,8 @@ r"""Chains that some other model wrote, from JSON Lines, so that traces of close
 
 One object a line: the fields of a problem (`question`; optional `id`, `answer`, `choices`, `facts`, `context`, ...) and
 `trace`, the whole text that was written, or `steps`, a list of its steps; optional `model` (who wrote it), `predicted` (the
-answer it came to) and `finish` (`stop` or `length`). For example
+answer it came to), `finish` (`stop` or `length`) and `problem`, the id of the problem it answers. Traces of one writer with one
+`problem` are samples of it, in the order of the file; without that field each trace has a problem of its own. For example
 
     {"id": "1:gpt-4", "question": "2 + 2 * 3?", "answer": "8", "trace": "2 * 3 = 6\n2 + 6 = 8", "model": "gpt-4"}
 """
@@ -10,7 +11,7 @@ answer it came to) and `finish` (`stop` or `length`). For example
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,13 @@ UNNAMED = "imported"
 """Writer of a trace whose row names no model."""
 
 FINISHES: dict[str, Finish] = {
-    "stop": "stop",
-    "end_turn": "stop",
-    "eos": "stop",
-    "length": "length",
-    "max_tokens": "length",
+    **{
+        word: "stop"
+        for word in ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "tool_calls", "tool_use", "function_call")
+    },
+    **{word: "length" for word in ("length", "max_tokens", "model_length", "max_output_tokens", "content_filter", "abort")},
 }
-"""Words for why a trace ended -> ours."""
+"""Words of harnesses and providers for why a trace ended -> ours. What a filter or an abort ended was cut, not finished."""
 
 _TRACE_FIELDS = ("trace", "predicted", "finish")
 
@@ -51,7 +52,7 @@ class ImportedTrace:
     """What some model wrote for one problem, as text."""
 
     problem: Problem
-    """The problem; its id is the row's."""
+    """The problem; its id is the row's `problem`, or the row's own."""
     text: str
     """The whole text, raw; empty where nothing was written."""
     model: str
@@ -62,6 +63,8 @@ class ImportedTrace:
     """The answer the writer came to, as given, or None where the row has none."""
     finish: Finish = "stop"
     """Why it ended."""
+    sample: int = 0
+    """Which of its writer's traces for this problem, from 0."""
 
 
 def _text_field(row: Mapping[str, Any], field: str, place: str) -> str | None:
@@ -100,9 +103,13 @@ def _located(text: str, steps: Sequence[str]) -> tuple[str, ...] | None:
 
 def _trace_from_row(row: Mapping[str, Any], place: str, default_id: str) -> ImportedTrace:
     """Return the trace that a row describes; `place` begins every message of a `TaskError`."""
-    problem = problem_from_row(
-        {name: value for name, value in row.items() if name not in _TRACE_FIELDS}, place=place, default_id=default_id
-    )
+    fields = {name: value for name, value in row.items() if name not in _TRACE_FIELDS}
+    named = fields.pop("problem", None) if row.get("question") is not None else None  # else it is the question, as in MATH
+    if named is not None:
+        if isinstance(named, bool) or not isinstance(named, str | int) or not str(named).strip():
+            raise TaskError(f"{place}, field problem: the id of a problem was wanted, found {str(named)[:60]!r}")
+        fields["id"] = str(named)
+    problem = problem_from_row(fields, place=place, default_id=default_id)
     text = row.get("trace")
     if text is not None and not isinstance(text, str):
         raise TaskError(f"{place}, field trace: text was wanted, found {type(text).__name__}")
@@ -119,8 +126,8 @@ def _trace_from_row(row: Mapping[str, Any], place: str, default_id: str) -> Impo
     else:
         steps = _located(text, problem.steps) if problem.steps else None
     finish = _text_field(row, "finish", place) or "stop"
-    if finish not in FINISHES:
-        raise TaskError(f"{place}, field finish: one of {', '.join(FINISHES)} was wanted, found {finish!r}")
+    if finish.lower() not in FINISHES:
+        raise TaskError(f"{place}, field finish: one of {', '.join(FINISHES)} was wanted, found {finish[:40]!r}")
     predicted = _text_field(row, "predicted", place)
     return ImportedTrace(
         problem=problem,
@@ -128,12 +135,12 @@ def _trace_from_row(row: Mapping[str, Any], place: str, default_id: str) -> Impo
         model=_text_field(row, "model", place) or UNNAMED,
         steps=steps,
         predicted=predicted if predicted is None or predicted.strip() else None,
-        finish=FINISHES[finish],
+        finish=FINISHES[finish.lower()],
     )
 
 
 def load_traces(path: str | Path, limit: int | None = None) -> list[ImportedTrace]:
-    """Return the traces of a JSON Lines file, the first `limit` of them.
+    """Return the traces of a file, those of the first `limit` problems.
 
     A row without id takes its line number. `steps` without `trace` are joined by newlines, blank ones left out; with `trace`,
     they are its steps where they cut it exactly, and the problem's reference steps otherwise. An empty trace is kept: it
@@ -141,27 +148,47 @@ def load_traces(path: str | Path, limit: int | None = None) -> list[ImportedTrac
     """
     path = Path(path)
     traces: list[ImportedTrace] = []
-    lines: dict[str, str] = {}
+    names: dict[str, str] = {}
+    problems: dict[str, tuple[Problem, str]] = {}
+    samples: dict[tuple[str, str], int] = {}
     for place, number, row in open_file(path).rows:
         trace = _trace_from_row(row, place, number)
-        identity = trace.problem.id
-        if identity in lines:
+        grouped = "problem" in row and row.get("question") is not None
+        name, identity = str(row.get("id") if row.get("id") is not None else number), trace.problem.id
+        if name in names:
             raise TaskError(
-                f"{place}, field id: {identity!r} is the id of line {lines[identity]} too; give each trace its own, "
-                f"such as {f'{identity}:{trace.model}'!r}"
+                f"{place}, field id: {name[:60]!r} is the id of line {names[name]} too; give each trace its own, such as "
+                f"{f'{name}:{trace.model}'[:80]!r}, and traces of one problem the same field problem"
             )
-        lines[identity] = number
-        traces.append(trace)
-        if len(traces) == limit:
-            break
+        names[name] = number
+        if identity in problems:
+            first, line = problems[identity]
+            if not grouped:
+                raise TaskError(f"{place}, field id: {identity[:60]!r} is the problem of line {line} too; ids must differ")
+            if _asked(first) != _asked(trace.problem):
+                raise TaskError(
+                    f"{place}, field problem: {identity[:60]!r} is another question, or has another answer, in line {line}"
+                )
+            trace = replace(trace, problem=first)
+        elif limit is not None and len(problems) == limit:
+            continue
+        else:
+            problems[identity] = trace.problem, number
+        sample = samples.get((trace.model, identity), 0)
+        samples[trace.model, identity] = sample + 1
+        traces.append(replace(trace, sample=sample))
     if not traces:
         raise TaskError(f"{path} has no rows; it needs one JSON object a line with at least question and trace")
     return traces
 
 
+def _asked(problem: Problem) -> tuple[object, ...]:
+    return problem.question, problem.answer, problem.choices, problem.context
+
+
 def trace_task(traces: Sequence[ImportedTrace], name: str) -> Task:
-    """Return the task that the traces' problems make."""
-    return Task(name, tuple(trace.problem for trace in traces))
+    """Return the task that the traces' problems make, each of them once."""
+    return Task(name, tuple({trace.problem.id: trace.problem for trace in traces}.values()))
 
 
 def _encoded(model: Model, trace: ImportedTrace, splitter: str) -> tuple[tuple[int, ...], tuple[Span, ...], tuple[str, ...]]:
@@ -217,7 +244,7 @@ def to_chains(traces: Sequence[ImportedTrace], model: Model, task: Task, *, spli
             Chain(
                 problem_id=trace.problem.id,
                 model=trace.model,
-                sample=0,
+                sample=trace.sample,
                 seed=0,
                 prompt=task.prompt(model, trace.problem),
                 ids=ids,

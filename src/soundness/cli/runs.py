@@ -127,6 +127,45 @@ def import_inspect(
     _say_imported(imported := read(logs, model=model), write_traces(imported, out))
 
 
+@import_app.command("verl")
+def import_verl(
+    dumps: Annotated[list[Path], typer.Argument(help="Rollout dumps of verl (JSON Lines with input and output).")],
+    out: Annotated[Path, typer.Option(help="Folder for traces.jsonl.")],
+    model: Annotated[str | None, typer.Option(help="Name of the writer, in front of the step; the run or file if left out.")] = None,
+) -> None:
+    """Make traces of verl's rollouts, each training step a writer, ready for `soundness score`."""
+    from soundness.interchange.rollouts import import_verl as read
+    from soundness.interchange.traces import write_traces
+
+    _say_imported(imported := read(dumps, model=model), write_traces(imported, out))
+
+
+@import_app.command("trl")
+def import_trl(
+    logs: Annotated[list[Path], typer.Argument(help="Completions that TRL logged (completions_*.parquet).")],
+    out: Annotated[Path, typer.Option(help="Folder for traces.jsonl.")],
+    model: Annotated[str | None, typer.Option(help="Name of the writer, in front of the step; the folder if left out.")] = None,
+) -> None:
+    """Make traces of TRL's completions, each training step a writer, ready for `soundness score`."""
+    from soundness.interchange.rollouts import import_trl as read
+    from soundness.interchange.traces import write_traces
+
+    _say_imported(imported := read(logs, model=model), write_traces(imported, out))
+
+
+@import_app.command("chat")
+def import_chat(
+    logs: Annotated[list[Path], typer.Argument(help="JSON Lines of chat completions: messages and response.")],
+    out: Annotated[Path, typer.Option(help="Folder for traces.jsonl.")],
+    model: Annotated[str | None, typer.Option(help="Name of the writer; what each line says if left out.")] = None,
+) -> None:
+    """Make traces of OpenAI-style chat logs, reasoning included, ready for `soundness score`."""
+    from soundness.interchange.chat_logs import import_chats as read
+    from soundness.interchange.traces import write_traces
+
+    _say_imported(imported := read(logs, model=model), write_traces(imported, out))
+
+
 @export_app.command("inspect")
 def export_inspect(
     run: Annotated[Path, typer.Argument(help="Run folder.")],

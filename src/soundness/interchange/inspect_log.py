@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -12,13 +13,18 @@ from typing import Any
 from soundness.answers.channels import split_channels, with_thinking
 from soundness.errors import MissingPackage, TaskError
 from soundness.files import make_folder
-from soundness.interchange.traces import Imported, unique
+from soundness.interchange.traces import Imported, short_digest
 from soundness.metrics import METRICS
 from soundness.records import LETTERS, Chain, Outcome, Problem, Reader, Score
 from soundness.runs.folder import Run
 from soundness.statistics.paired import by_problem
 
 __all__ = ["export_inspect", "import_inspect"]
+
+_MOST_BYTES = 2 << 30
+"""Most bytes of a log once it is unpacked: its reader holds all of it, and two megabytes can hold gigabytes of zeros."""
+
+_HIDDEN = "samples have reasoning that is not in the log (hidden or redacted by the provider)"
 
 _INSTALL = "'soundness[interchange]'"
 
@@ -32,8 +38,8 @@ _SHOWN = (_OUTCOME, "info_gain", "info_gain_over_swap", "filler_reliance", "swap
 def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> Imported:
     """Return the traces of Inspect logs; `model` names their writer, by default the model that the log names.
 
-    Reasoning that the log keeps apart becomes a thinking span before the reply. Raises `TaskError` for a file that is no log, and
-    `MissingPackage` without inspect-ai.
+    Epochs are samples of one problem. Reasoning that the log keeps apart becomes a thinking span before the reply; an agent's turns
+    are joined. Raises `TaskError` for a file that is no log or too large, and `MissingPackage` without inspect-ai.
     """
     try:
         from inspect_ai.log import read_eval_log
@@ -41,40 +47,81 @@ def import_inspect(paths: Sequence[str | Path], *, model: str | None = None) -> 
         raise MissingPackage("inspect-ai", "reading an Inspect log", _INSTALL) from error
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
+    seen: Counter[str] = Counter()
+    problems: dict[str, dict[str, Any]] = {}
     for path in map(Path, paths):
-        if not path.is_file():
-            raise TaskError(f"{path} does not exist; name a log that inspect eval wrote")
+        check_size(path)
         try:
             log = read_eval_log(str(path))
         except Exception as error:  # whatever its reader meets: the file is no log of a version it knows
-            raise TaskError(f"{path} cannot be read as an Inspect log ({type(error).__name__}: {error})") from error
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            raise TaskError(f"{path} cannot be read as an Inspect log ({type(error).__name__}: {reason})") from error
         writer = model or log.eval.model
-        hidden = failed = 0
+        lost: Counter[str] = Counter()
         for sample in log.samples or []:
-            message = sample.output.choices[0].message if sample.output.choices else None
-            if message is None:
-                failed += 1
+            written = _written(sample, lost)
+            if written is None:
+                lost["samples have no output (errors or limits) and were left out"] += 1
                 continue
-            trace, kept = _trace(message.content)
-            usage = sample.output.usage
-            hidden += not kept or bool(usage and usage.reasoning_tokens and split_channels(trace).thinking is None)
-            rows.append(
-                {
-                    "id": f"{log.eval.task}:{sample.id}:{sample.epoch}:{writer}",
-                    "question": _question(sample.input),
-                    **_answer(sample.target, sample.choices),
-                    "trace": trace,
-                    "model": writer,
-                    "finish": "length" if sample.output.choices[0].stop_reason in ("max_tokens", "model_length") else "stop",
-                }
-            )
-        if hidden:
-            notes[f"{path.name}: the reasoning of {hidden} samples is not in the log (hidden or redacted by the provider)"] = (
-                None
-            )
-        if failed:
-            notes[f"{path.name}: {failed} samples have no output (errors or limits) and were left out"] = None
-    return Imported(unique(rows), tuple(notes))
+            fields = {"question": _question(sample.input), **_answer(sample, lost)}
+            problem = f"{log.eval.task}:{sample.id}"
+            if problems.setdefault(problem, fields) != fields:  # the task has changed between two logs
+                problem = f"{problem}:{short_digest(fields)}"
+                problems.setdefault(problem, fields)
+            name = f"{problem}:{sample.epoch}:{writer}"
+            seen[name] += 1
+            name = name if seen[name] == 1 else f"{name}:{seen[name]}"  # the same epoch of another log
+            rows.append({"id": name, "problem": problem, **fields, **written, "model": writer})
+        notes.update({f"{path.name}: {_counted(what, count)}": None for what, count in lost.items()})
+    return Imported(tuple(rows), tuple(notes))
+
+
+def check_size(path: Path) -> None:
+    """Raise TaskError for a log that is missing, or larger than is read here once it is unpacked."""
+    try:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                size = sum(part.file_size for part in packed.infolist())
+    except FileNotFoundError:
+        raise TaskError(f"{path} does not exist; name a log that inspect eval wrote") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise TaskError(f"{path} cannot be read as an Inspect log ({str(error).splitlines()[0][:200]})") from None
+    if size > _MOST_BYTES:
+        raise TaskError(f"{path} unpacks to {size / 1e9:.1f} GB; at most {_MOST_BYTES >> 30} GiB are read here")
+
+
+def _counted(what: str, count: int) -> str:
+    """Return a count and what it counts, "samples" and "have" by their number."""
+    return f"{count} {what}" if count != 1 else f"1 {what}".replace("samples have", "sample has").replace("samples", "sample")
+
+
+def _written(sample: Any, lost: Counter[str]) -> dict[str, Any] | None:
+    """Return what a model wrote for a sample and why it ended, or None where it wrote nothing; `lost` counts what is left out."""
+    choice = sample.output.choices[0] if sample.output.choices else None
+    turns = [choice.message] if choice is not None else []
+    asked = [place for place, message in enumerate(sample.messages) if message.role == "user"]
+    later = sample.messages[asked[-1] + 1 :] if asked else sample.messages
+    said = [message for message in later if message.role == "assistant"]
+    if len(said) > 1 or (said and choice is None):
+        turns = said  # an agent's turns between the calls of its tools
+        results = sum(message.role == "tool" for message in later)
+        if results:
+            lost["samples are an agent's: its turns are joined, and what its tools returned is left out"] += 1
+    if len(asked) > 1 and any(message.role == "assistant" for message in sample.messages[: asked[-1]]):
+        lost["samples are conversations: only what was written after the last user message is read"] += 1
+    if not turns:
+        return None
+    parts = [_trace(turn.content) for turn in turns]
+    text = "\n\n".join(text for text, _ in parts if text.strip()) if len(parts) > 1 else parts[0][0]
+    usage = sample.output.usage
+    if not all(whole for _, whole in parts) or (usage and usage.reasoning_tokens and split_channels(text).thinking is None):
+        lost[_HIDDEN] += 1
+    reason = choice.stop_reason if choice is not None else "unknown"
+    if reason == "content_filter":
+        lost["samples were ended by a content filter; they count as cut off"] += 1
+    cut = reason in ("max_tokens", "model_length", "content_filter") or sample.limit is not None
+    return {"trace": text, "finish": "length" if cut else "stop"}
 
 
 def _trace(content: Any) -> tuple[str, bool]:
@@ -89,15 +136,40 @@ def _trace(content: Any) -> tuple[str, bool]:
 
 
 def _question(asked: Any) -> str:
-    return asked if isinstance(asked, str) else "\n\n".join(message.text for message in asked if message.role == "user")
+    if isinstance(asked, str):
+        return asked
+    said = [message.text for message in asked if message.role == "user"]
+    return "\n\n".join(said) or "\n\n".join(message.text for message in asked)
 
 
-def _answer(target: Any, choices: Sequence[str] | None) -> dict[str, Any]:
-    wanted = target if isinstance(target, str) else (target[0] if len(target) == 1 else None)
-    row: dict[str, Any] = {} if not wanted else {"answer": wanted}
-    if choices and wanted and wanted in LETTERS[: len(choices)]:
-        row["choices"] = list(choices)
+def _answer(sample: Any, lost: Counter[str]) -> dict[str, Any]:
+    """Return options, answer and further answers of a sample: a target is a letter or an option's text, or any of several answers."""
+    targets = [sample.target] if isinstance(sample.target, str) else [one for one in sample.target if isinstance(one, str)]
+    targets = list(dict.fromkeys(one.strip() for one in targets if one.strip()))
+    if not sample.choices:
+        return {"answer": targets[0], **({"aliases": targets[1:]} if targets[1:] else {})} if targets else {}
+    choices = [str(choice) for choice in sample.choices]
+    if not 2 <= len(choices) <= len(LETTERS) or not all(choice.strip() for choice in choices):
+        lost["samples have options that cannot be read; they are asked without them and without a reference answer"] += 1
+        return {}
+    letters = {letter for target in targets if (letter := _letter(target, choices)) is not None}
+    row: dict[str, Any] = {"choices": choices}
+    if len(letters) == 1:
+        row["answer"] = letters.pop()
+    elif targets:
+        several = "several right options, and a problem has one" if letters else "a target that is none of their options"
+        lost[f"samples have {several}; they are kept without a reference answer"] += 1
     return row
+
+
+def _letter(target: str, choices: Sequence[str]) -> str | None:
+    letters = LETTERS[: len(choices)]
+    if len(target) == 1 and target in letters:
+        return target
+    same = [letter for letter, choice in zip(letters, choices, strict=True) if choice.strip().casefold() == target.casefold()]
+    if len(same) == 1:
+        return same[0]
+    return target.upper() if len(target) == 1 and target.upper() in letters else None
 
 
 def export_inspect(run: Run, out: str | Path) -> list[Path]:
@@ -166,7 +238,8 @@ def export_inspect(run: Run, out: str | Path) -> list[Path]:
         log = EvalLog(
             eval=spec,
             status="success",
-            stats=EvalStats(started_at=created, completed_at=str(run.document.get("finished") or created)),
+            # A clock that was set back in between would give a run of negative length.
+            stats=EvalStats(started_at=created, completed_at=max(created, str(run.document.get("finished") or created))),
             results=_results(written, scores[model]),
             samples=samples,
         )

@@ -33,6 +33,18 @@ class Renders(Protocol):
         ...
 
 
+def own_turns(problem: Problem) -> tuple[Turn, ...]:
+    """Return the conversation that a problem brings to be asked in, from `meta["prompt_turns"]`; empty where it brings none."""
+    given = problem.meta.get("prompt_turns")
+    if not isinstance(given, list) or not given:
+        return ()
+    for turn in given:
+        pair = isinstance(turn, list) and len(turn) == 2 and all(isinstance(part, str) for part in turn)
+        if not pair or turn[0] not in ("system", "user", "assistant"):
+            return ()  # a field of another's that has this name
+    return tuple(Turn(role, content) for role, content in given) if given[-1][0] == "user" else ()
+
+
 @dataclass(frozen=True)
 class Task:
     r"""Problems with one way of asking them.
@@ -162,10 +174,10 @@ class Task:
 
         `plain` is for a model that was never taught to answer a message: it is shown worked examples even where none were asked
         for, and no instruction but the one that was given, since the examples show the form. Raises TaskError where there are
-        fewer worked examples than were asked for. A row for training is shown as its own conversation says (`meta["turns"]`).
+        fewer worked examples than were asked for. A problem that was
+        asked in a conversation of its own is asked in that one (`meta["prompt_turns"]`).
         """
-        if "turns" in problem.meta:
-            own = tuple(Turn(str(role), str(content)) for role, content in problem.meta["turns"])
+        if own := own_turns(problem):
             return (
                 own if own[0].role == "system" or not self.prompting.system else (Turn("system", self.prompting.system), *own)
             )

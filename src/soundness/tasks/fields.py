@@ -28,7 +28,16 @@ from soundness.errors import TaskError, near
 from soundness.files import JsonFault, parse_json
 from soundness.records import LETTERS, Problem
 
-__all__ = ["COLUMNS", "FIELDS", "CountedFromOne", "Reader", "problem_from_row", "solution_steps", "split_worked_answer"]
+__all__ = [
+    "COLUMNS",
+    "FIELDS",
+    "CountedFromOne",
+    "Reader",
+    "problem_from_row",
+    "program_column",
+    "solution_steps",
+    "split_worked_answer",
+]
 
 FIELDS = ("id", "question", "answer", "choices", "rationale", "steps", "facts", "context")
 """Names of ours."""
@@ -73,6 +82,8 @@ _CHOICES = ("choices", "options", "endings", "answerchoices", "candidates", "mul
 _CONTEXT = ("context", "contexts", "passage", "article", "story", "background", "support")
 _RATIONALE = ("rationale", "explanation", "solution", "reasoning", "cot", "cotcontent", "exp", "longanswer")
 _ID = ("id", "questionid", "queryid", "qid", "uniqueid", "uid")
+_PROGRAMS = {"canonicalsolution", "entrypoint", "testlist", "testcases", "publictestcases", "inputoutput", "unittests"}
+"""Names that only rows have whose answers are programs."""
 _WRONG = ("incorrectanswer", "wronganswer", "distractor")
 """Beginnings of columns that hold the wrong options beside one right answer."""
 
@@ -136,6 +147,11 @@ class Reader:
         if len(self.indices) >= _MANY_INDICES and all(index > 0 for index, _ in self.indices):
             many = f"none of {len(self.indices)} answers is 0, so they may count the options from 1"
             self.notes[f"{many}: say so with answer_number in place of answer"] = None
+
+
+def program_column(fields: Iterable[str]) -> str | None:
+    """Return the field which says that a row's answer is a program (HumanEval, MBPP, APPS), or None."""
+    return next((name for name in fields if _norm(name) in _PROGRAMS), None)
 
 
 def problem_from_row(
@@ -292,9 +308,8 @@ class _Row:
         """Raise TaskError for rows whose answers are programs."""
         if "question" in self.reader.columns and ("answer" in self.reader.columns or "answer" in self.fields):
             return
-        known = {"canonicalsolution", "entrypoint", "testlist", "testcases", "publictestcases", "inputoutput", "unittests"}
-        found = next((column for norm in known for column in self.by_norm.get(norm, ())), None)
-        if found is not None:
+        found = program_column(self.fields)
+        if found is not None and found not in self.ignored:
             self.fail(
                 f": its answers are programs that have to be run (field {found!r}), and no rule can read whether a program is right: "
                 "give a grader of your own, and say with columns which fields are question and answer"
@@ -420,7 +435,7 @@ class _Row:
     def _listed_in(self, value: str, name: str) -> Any:
         """Return the list that one text holds: a Python or JSON list, or options with their letters."""
         text = value.strip()
-        if text[:1] in "[{" and len(text) < 100_000:
+        if text.startswith(("[", "{")) and len(text) < 100_000:
             try:
                 return parse_json(text)
             except JsonFault:
@@ -580,7 +595,7 @@ class _Row:
 
     def _accepted(self, value: Any, column: str) -> list[Any]:
         """Return the accepted answers that a value holds, the one to be scored first."""
-        if isinstance(value, str) and not self.reader.typed and value.strip()[:1] in "[{":
+        if isinstance(value, str) and not self.reader.typed and value.strip().startswith(("[", "{")):
             value = self._listed_in(value, column)
         if isinstance(value, dict):
             return self._accepted_in(value, column)

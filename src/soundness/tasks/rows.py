@@ -1,6 +1,6 @@
 r"""Rows for training, as trainers know them: conversations, ShareGPT, prompt and completion, Alpaca; and tasks, which are rows too.
 
-Each reply that a model shall learn becomes one problem: `meta["turns"]` is the conversation before it, `meta["completion"]`
+Each reply that a model shall learn becomes one problem: `meta["prompt_turns"]` is the conversation before it, `meta["completion"]`
 the reply. A conversation with three replies gives three problems. Rows of verl (a prompt and its ground truth, no reply) are
 problems as they are, and so is everything else that `soundness.tasks.load` reads.
 
@@ -137,7 +137,7 @@ def _task(
         identity = str(identity) if isinstance(identity, str | int) and not isinstance(identity, bool) else row.name
         for number, reply in enumerate(replies):
             asked = next(turn.content for turn in reversed(reply.turns) if turn.role == "user")
-            meta = {"completion": reply.text, "turns": [list(turn) for turn in reply.turns]}
+            meta = {"completion": reply.text, "prompt_turns": [list(turn) for turn in reply.turns]}
             # A conversation of several replies gives several problems; the first keeps the row's own id.
             problems.append(Problem(identity if not number else f"{identity}:{number}", asked, None, meta=meta))
     if not problems:
