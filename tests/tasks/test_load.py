@@ -106,7 +106,7 @@ def test_a_toml_beside_the_file_says_the_rest(sums: Path):
         ("[rows]\nlimit = 0\n", "limit must be at least 1"),
         ("[columns]\nanswer = 3\n", "[columns] maps our field names"),
         ("[columns]\nanswers = 'x'\n", "no field 'answers'"),
-        ("[prompt\n", "no TOML"),
+        ("[prompt\n", "TOML"),
     ],
 )
 def test_what_is_wrong_in_a_toml_is_said_in_one_line(sums: Path, toml: str, told: str):

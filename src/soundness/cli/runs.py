@@ -131,7 +131,9 @@ def import_inspect(
 def import_verl(
     dumps: Annotated[list[Path], typer.Argument(help="Rollout dumps of verl (JSON Lines with input and output).")],
     out: Annotated[Path, typer.Option(help="Folder for traces.jsonl.")],
-    model: Annotated[str | None, typer.Option(help="Name of the writer, in front of the step; the run or file if left out.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of the writer, in front of the step; the run or file if left out.")
+    ] = None,
 ) -> None:
     """Make traces of verl's rollouts, each training step a writer, ready for `soundness score`."""
     from soundness.interchange.rollouts import import_verl as read

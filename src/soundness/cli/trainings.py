@@ -69,7 +69,7 @@ def train_model(
 ) -> None:
     """Train a model by one of the methods; the result is audited like any other."""
     from soundness.options import build, parse_pairs
-    from soundness.tasks.base import load_task
+    from soundness.tasks.rows import load_training_task
     from soundness.training.methods import dry_run as try_one
     from soundness.training.methods import read_config
     from soundness.training.methods import train as run_training
@@ -103,7 +103,7 @@ def train_model(
     }
     told_settings = {name: value for name, value in told_settings.items() if value is not None}
     settings = build(Settings, {**common, **told_settings}, where="settings")
-    problems = load_task(task, limit=limit, seed=settings.seed, columns=columns_of(column))
+    problems = load_training_task(task, limit=limit, seed=settings.seed, columns=columns_of(column))
     if dry_run:
         cost = try_one(method, model, problems, config=chosen, settings=settings)
         console.print(

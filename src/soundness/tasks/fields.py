@@ -312,7 +312,7 @@ class _Row:
         if found is not None and found not in self.ignored:
             self.fail(
                 f": its answers are programs that have to be run (field {found!r}), and no rule can read whether a program is right: "
-                "give a grader of your own, and say with columns which fields are question and answer"
+                "give a grader of your own, and say with --column which fields are question and answer"
             )
 
     # --- question -----------------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ class _Row:
             names = list(self.fields)
             self.fail(
                 f", field question: it is missing; the row has {_listed(names) or 'no field at all'}{near('question', names)}; "
-                "say which column it is with columns question=NAME"
+                "say which column it is with --column question=NAME"
             )
         self.used.add(column)
         value = self.fields[column]
@@ -555,7 +555,7 @@ class _Row:
         if isinstance(first, int) and _norm(column) in _INDEX_NAMES and self.reader.columns.get("answer") != column:
             self.fail(
                 f", field {column}: {first} seems to be the index of an option, and no options were found; say where they are with "
-                f"columns choices=NAME, or that it is the answer itself with columns answer={column}"
+                f"--column choices=NAME, or that it is the answer itself with --column answer={column}"
             )
         texts = [_scalar(one, self.place, column) for one in accepted]
         if not texts[0].strip():
@@ -588,8 +588,8 @@ class _Row:
         sure = [column for column in found if _norm(column) in ("answer", *_SURE_ANSWER)]
         if not sure and len(found) > 1 and len({str(self.fields[column]) for column in found}) > 1:
             self.fail(
-                f": {_listed(found)} may all be the answer; say which with columns answer={found[0]}, and leave others out with "
-                f"columns ignore={found[-1]}"
+                f": {_listed(found)} may all be the answer; say which with --column answer={found[0]}, and leave others out with "
+                f"--column ignore={found[-1]}"
             )
         return (sure or found)[0], "any"
 
@@ -643,7 +643,7 @@ class _Row:
                 return None, (), None, ()
             self.fail(
                 f", field {column}: it holds neither \\boxed{{...}} nor ####, so where its answer stands is not known; say "
-                f"what it is with columns answer={column} or rationale={column}"
+                f"what it is with --column answer={column} or rationale={column}"
             )
         self.used.add(column)
         return worked[0], (), worked[1] or None, worked[2]
@@ -670,7 +670,7 @@ class _Row:
                 return letters[labels.index(text)]
             if isinstance(value, str) and text.isdigit() and labels and labels[0] == "A" and int(text) <= len(choices):
                 self.fail(
-                    f", field {column}: {text!r} may count the options from 0 or from 1; say which with columns "
+                    f", field {column}: {text!r} may count the options from 0 or from 1; say which with --column "
                     f"answer_index={column} or answer_number={column}"
                 )
             if isinstance(value, int) or (not self.reader.typed and re.fullmatch(r"\d{1,2}", text)):
@@ -696,7 +696,7 @@ class _Row:
         """Raise TaskError for a JSON number that is the label of one option and the index of another (`sol1`, `sol2` and 1)."""
         if isinstance(value, int) and text.isdigit() and int(text) < len(labels) and labels.index(text) != int(text):
             self.fail(
-                f", field {column}: {text} is the number of one option and the index of another; say which with columns "
+                f", field {column}: {text} is the number of one option and the index of another; say which with --column "
                 f"answer_number={column} or answer_index={column}"
             )
 
@@ -716,7 +716,7 @@ class _Row:
                 self.fail(f", field {column}: {number} is the text of choices {' and '.join(by_value)}; give the letter")
             self.fail(
                 f", field {column}: {number} is option {by_value[0]} by its text and option {letters[number]} counted from 0; say "
-                f"which with columns answer_text={column} or answer_index={column} (answer_number counts from 1)"
+                f"which with --column answer_text={column} or answer_index={column} (answer_number counts from 1)"
             )
         if 0 <= number < len(choices):
             if any(re.fullmatch(r"[-+]?[\d.,]+", choice.strip()) for choice in choices):
@@ -726,7 +726,7 @@ class _Row:
         if number == len(choices):
             raise CountedFromOne(
                 f"{self.place}, field {column}: {number} is no index of {len(choices)} options, which count from 0; where they count "
-                f"from 1 say so with columns answer_number={column}"
+                f"from 1 say so with --column answer_number={column}"
             )
         raise self._no_option(number, choices, column)
 
@@ -772,8 +772,8 @@ class _Row:
             self.used.add(name)
             if other != answer:
                 self.fail(
-                    f": {column} says that {answer} is right and {name} that {other} is; say which counts with columns "
-                    f"answer={column}, and leave the other out with columns ignore={name}"
+                    f": {column} says that {answer} is right and {name} that {other} is; say which counts with --column "
+                    f"answer={column}, and leave the other out with --column ignore={name}"
                 )
 
     # --- the rest -----------------------------------------------------------------------------------------------------
@@ -800,8 +800,8 @@ class _Row:
                     continue  # a text or a number is no list of options ("choice_type", "num_options")
                 shown, wanted = _short(column, 60), "the answer" if missing == "answer" else "the options"
                 self.fail(
-                    f": the column {shown!r} looks like {wanted} and was not understood; say so with columns {missing}={shown}, or "
-                    f"leave it out with columns ignore={shown}"
+                    f": the column {shown!r} looks like {wanted} and was not understood; say so with --column {missing}={shown}, or "
+                    f"leave it out with --column ignore={shown}"
                 )
 
     def _context(self) -> tuple[str, ...]:

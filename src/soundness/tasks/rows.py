@@ -197,7 +197,7 @@ def _asked_and_said(fields: Mapping[str, Any], columns: Mapping[str, str], place
     if answer == "chosen" and "completion" not in columns:
         _fail(
             place,
-            "it holds a preference (chosen, rejected); say that the chosen reply shall be learnt with columns completion=chosen",
+            "it holds a preference (chosen, rejected); say that the chosen reply shall be learnt with --column completion=chosen",
         )
     asked = columns.get("prompt") or next(
         (name for name in ("prompt", "instruction", "question", "input") if fields.get(name)), None
