@@ -77,7 +77,7 @@ def test_a_file_gives_the_same_and_the_command_line_goes_before_it(tmp_path):
         ("samples = 4\n", "there is no table"),
         ('[sampling]\nsamples = "4"\n', "samples wants a whole number"),
         ("[sampling]\nsamples = 0\n", "at least 1"),
-        ("nothing at all", "is no TOML"),
+        ("nothing at all", "is not TOML"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_one_line(tmp_path, text, words):
