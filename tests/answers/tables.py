@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 PLANETS = ("mercury", "venus", "earth", "mars")
 DRUGS = ("Aspirin", "Metformin", "Warfarin", "None of the above")
+CHEST_PAIN = ("Aortic dissection", "Myocardial infarction", "Pulmonary embolism", "Pneumothorax")
 R1 = "<｜User｜>How many?<｜Assistant｜><think>\n"
 
 
@@ -1015,6 +1016,186 @@ KINDS: dict[str, list[Row]] = {
             ("Hence, B.", "B", "R"),
             ("So the answer is B or venus.", "B", "R"),
         )
+    ),
+    "whole replies": rows(
+        (
+            "## Step 1: Find the eggs left\n16 - 3 - 4 = 9\n\n## Step 2: Multiply by price\n9 * 2 ="
+            " 18\n\nThe final answer is: $\\boxed{18}$",
+            "18",
+            "R",
+        ),
+        (
+            "Here's how to solve the problem:\n\n* **Eggs laid:** 16 eggs/day\n* **Eggs eaten:** 3\n*"
+            " **Eggs baked:** 4\n* **Eggs sold:** 16 - 3 - 4 = 9 eggs\n* **Earnings:** 9 eggs *"
+            " $2/egg = $18\n\n**Answer:** Janet makes **$18** every day.",
+            "18",
+            "R",
+        ),
+        (
+            "Here's how to solve the problem:\n\n* **Eggs sold:** 16 - 3 - 4 = 9 eggs\n*"
+            " **Earnings:** 9 eggs * $2/egg = $18\n\n**Therefore, Janet makes $18 every day at the"
+            " farmers' market.**",
+            "18",
+            "R",
+        ),
+        (
+            "To determine how much Janet makes every day, we follow these steps:\n\n1. Calculate the"
+            " eggs:\n   \\[\n   16 - 3 - 4 = 9\n   \\]\n\n2. Multiply:\n   \\[\n   9 \\times 2 = 18\n"
+            "   \\]\n\nTherefore, Janet makes \\(\\boxed{18}\\) dollars every day.",
+            "18",
+            "R",
+        ),
+        ("Janet makes 9 * $2 = $<<9*2=18>>18 per day.\n#### 18", "18", "R"),
+        (
+            "Step 1: 16 - 3 = 13\nStep 2: 13 - 4 = 9\nStep 3: 9 x $2 = $18\nSo, Janet makes $18 per"
+            " day. The answer is 18.\n\nQ: A robe takes 2 bolts of blue fiber and half that much"
+            " white fiber. How many bolts in total does it take?\nA: It takes 2/2=1 bolt. So 2+1=3."
+            " The answer is 3.",
+            "18",
+            "R",
+        ),
+        ("Let $x$ be the number. Then $2x + 3 = 11$, so $2x = 8$ and $x = 4$.\n\nThus, the number is $\\boxed{4}$.", "4", "R"),
+        ("We have\n\\begin{align*}\n2x+3&=11\\\\\n2x&=8\\\\\nx&=\\boxed{4}.\n\\end{align*}", "4", "R"),
+        (r"Final Answer: The final answer is $\boxed{\frac{9}{7}}$. I hope it is correct.", r"\frac{9}{7}", "R"),
+        (r"The roots are $x = 2$ and $x = -3$. Therefore the solutions are $\boxed{2, -3}$.", "-3,2", "R"),
+        (r"$\boxed{\text{(C)}}$", "C", "R", ("1", "2", "3")),
+        (
+            "**Answer: (B) Myocardial infarction**\n\n**Explanation:** The ST elevations suggest"
+            " infarction. Aortic dissection (A) would cause tearing pain.",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "The patient's presentation is most consistent with **myocardial infarction**.\n\n- A is"
+            " wrong: no tearing pain.\n- C is wrong: no risk factors.\n\nTherefore, the correct"
+            " answer is **B**.",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "Based on the symptoms, the most likely diagnosis is myocardial infarction (B).",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "Explanation: The ST elevation indicates...\n\nFinal answer: B) Myocardial infarction",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "The answer is: **B. Myocardial infarction**",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "B. Myocardial infarction is the correct answer because of the ST elevation.",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "Among the options:\nA) Aortic dissection - unlikely\nB) Myocardial infarction -"
+            " likely\nC) Pulmonary embolism - unlikely\nD) Pneumothorax - unlikely\n\nSo I'd go with"
+            " option B.",
+            "B",
+            "R",
+            CHEST_PAIN,
+        ),
+        (
+            "I cannot provide medical advice. Please consult a physician.",
+            "B",
+            "U",
+            CHEST_PAIN,
+        ),
+        ("I'm sorry, but I can't help with that.", "18", "U"),
+        ("As an AI language model, I do not have enough information to answer.", "Paris", "U"),
+        (
+            "<think>\nWe need 16-3-4=9, 9*2=18. The answer is 18? Let me double check:"
+            " yes.\n</think>\n\nJanet sells **9 eggs** a day at **$2** each.\n\n$$9 \\times 2 ="
+            " 18$$\n\n**Final Answer**\n\\boxed{18}",
+            "18",
+            "R",
+        ),
+        ("<think>\nHmm, 16-3=13...\n</think>\n\nJanet earns $18 per day.", "18", "R"),
+        (
+            "<|channel|>analysis<|message|>Compute 16-3-4=9 *2=18.<|end|><|start|>assistant<|channel"
+            "|>final<|message|>Janet makes **$18** each day.<|return|>",
+            "18",
+            "R",
+        ),
+        ("Total cost: $5 + $7 = $12\nTip (15%): $1.80\nTotal with tip: $13.80", "13.80", "R"),
+        ("The total time is 2 hours and 15 minutes, i.e. 135 minutes.", "135", "R"),
+        ("So the probability is 3/8 = 0.375 = 37.5%.", "3/8", "R"),
+        (r"The probability is $\frac{3}{8}$, or 37.5%.", "0.375", "R"),
+        ("```python\nx = 9 * 2\nprint(x)\n```\n\nOutput: 18\n\nThe answer is 18.", "18", "R"),
+        ("```python\ndef f():\n    return 18\n```\nThe result is `18`.", "18", "R"),
+        ("| Day | Pages |\n|---|---|\n| 1 | 10 |\n| 2 | 20 |\n\nTotal = 30 pages", "30", "R"),
+        ("(a) 5 apples\n(b) 7 pears\n\nAnswer: 12", "12", "R"),
+        ("(a) The answer is 5.\n(b) The answer is 7.", "7", "R"),
+        ("Answer: Let's compute. 3 + 4 = 7. Then 7 * 2 = 14.", "14", "R"),
+        ("Answer: Let's compute. 3 + 4 = 7. Then 7 * 2 = 14.", "7", "N"),
+        ("The answer is between 10 and 20. Precisely, the answer is 15.", "15", "R"),
+        ("There are 365 days in a year. So he reads 365 * 2 = 730 pages in 1 year.", "730", "R"),
+        ("He needs 3 more coins.", "3", "R"),
+        ("The population in 2020 was 5,000. By 2030, it will be 6,000.", "6000", "R"),
+        ("x = 3, so 2x + 1 = 7", "7", "R"),
+        ("x=3", "3", "R"),
+        ("Thus f(3) = 9.", "9", "R"),
+        ("Thus $f(3) = 9$", "9", "R"),
+        (r"The slope is $m = -\frac{1}{2}$.", "-1/2", "R"),
+        (r"Hence the value of the integral is $\frac{1}{3}$.", "1/3", "R"),
+        ("So the sum is 1 + 2 + 3 + ... + 10 = 55.", "55", "R"),
+        ("It follows that n = 12 is the smallest such integer.", "12", "R"),
+        ("Therefore, 12 is the smallest integer that works.", "12", "R"),
+        ("There are **12** ways to do this.", "12", "R"),
+        ("Therefore there are $4! = 24$ ways.", "24", "R"),
+        ("The ratio is 3:4.", "3:4", "R"),
+        ("The area is $25\\pi$ square units.\n\n$\\boxed{25\\pi}$", r"25\pi", "R"),
+        ("The train leaves at 9:45 AM, so it arrives at 12:15 PM.\n\nAnswer: 12:15 PM", "12:15 PM", "R"),
+        ("So the answer is Monday, March 4.", "Monday", "RU"),
+        ("Answer: William Shakespeare (1564-1616)", "William Shakespeare", "R"),
+        ('Answer: "To be or not to be"', "To be or not to be", "R"),
+        ("Answer: Mount Everest (8,849 m)", "Mount Everest", "R"),
+        ("The answer is George Washington. He was the first president.", "George Washington", "R"),
+        ("Answer: carbon dioxide (CO2)", "carbon dioxide", "R"),
+        ("Answer: CO2", "carbon dioxide", "N"),
+        ("Answer: New York, NY", "New York", "RU"),
+        ("Answer: true", "True", "R"),
+        ("yes, because the sky is blue", "yes", "R"),
+        ("Answer: Probably yes", "yes", "R"),
+        ("Based on the passage, the answer is no.", "no", "R"),
+        ("Yes. The answer is yes.", "yes", "R"),
+        ("Is it possible? Yes, it is possible.\nAnswer: Yes", "no", "W"),
+        ("The final answer is (A) 3.", "A", "R", ("3", "4")),
+        ("The final answer is 4.", "B", "R", ("3", "4")),
+        ("Answer: A) 4", "A", "N", ("3", "4")),
+        ("So the answer is A: 3", "A", "R", ("3", "4")),
+        ("Answer: (A), since 3 < 4", "A", "R", ("3", "4")),
+        ("My answer: dog", "B", "R", ("cat", "dog")),
+        ("dog", "B", "R", ("cat", "dog")),
+        ("A dog", "B", "R", ("cat", "dog")),
+        ("Answer: a", "A", "R", ("cat", "dog")),
+        ("Answer: A cat", "A", "R", ("cat", "dog")),
+        ("选项A：猫。选项B：狗。所以答案是B。", "B", "R", ("猫", "狗")),
+        ("答案是狗。", "B", "R", ("猫", "狗")),
+        ("因此，正确答案为：B. 狗", "B", "R", ("猫", "狗")),
+        (r"综上所述，答案为$\boxed{18}$。", "18", "R"),
+        ("所以，珍妮特每天赚 $18。", "18", "R"),
+        ("所以她每天赚18美元。", "18", "R"),
+        ("答案：18 美元", "18", "R"),
+        (r"最终答案是：\boxed{18}", "18", "R"),
+        ("解：设x=9，则2x=18。答：18。", "18", "R"),
+        ("Die Antwort ist 1.234 Euro.", "1234", "R"),
+        (r"Donc, la réponse est \boxed{18}.", "18", "R"),
+        (r"Por lo tanto, la respuesta final es: \boxed{18}", "18", "R"),
+        (r"したがって、答えは \boxed{18} です。", "18", "R"),
+        (r"따라서 정답은 \boxed{18}입니다.", "18", "R"),
+        (r"Итак, ответ: \boxed{18}", "18", "R"),
     ),
 }
 """Kind -> rows."""

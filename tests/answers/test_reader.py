@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from soundness.answers import grade, read_answer, same_answer
+from soundness.answers.numbers import find_numbers
 from soundness.answers.reader import conclusion_start
+from soundness.answers.values import read_value
 from soundness.records import Finish, Outcome, Problem
 
 from .tables import KINDS, Row
@@ -369,3 +373,57 @@ def test_an_answer_without_a_reference():
 )
 def test_where_the_conclusion_begins(text: str, start: int | None):
     assert conclusion_start(text, None, "7") == start
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "final": lambda stated: f"Final Answer: {stated}",
+    "bold": lambda stated: f"**Answer:** {stated}",
+    "line of its own": lambda stated: f"Answer:\n{stated}",
+    "heading": lambda stated: f"### Final Answer\n{stated}",
+    "list": lambda stated: f"- Answer: {stated}",
+    "quote": lambda stated: f"> Answer: {stated}",
+    "sentence": lambda stated: f"Therefore, the correct answer is {stated}",
+    "behind working": lambda stated: f"First, 12 + 30 = 42.\n\nAnswer: {stated}\n\nI hope this helps!",
+    "behind thinking": lambda stated: f"<think>\nThe answer is 77?\n</think>\n\nAnswer: {stated}\n",
+    "lines of Windows": lambda stated: f"Let me see.\r\nAnswer: {stated}\r\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_however_it_is_marked_it_is_worth_the_same(form: str):
+    changed = []
+    for kind, rows in KINDS.items():
+        for row in rows:
+            plain = row.text.startswith("Answer: ") and "\n" not in row.text and _plain(row) and row.grades in ("R", "N", "W")
+            if not plain or kind == "limits" or row.text.endswith(("7!", "x'")):
+                continue
+            graded = grade(FORMS[form](row.text[8:]), "stop", Problem("1", "?", row.reference, choices=row.choices))
+            if (graded.outcome is Outcome.RIGHT) != (row.grades == "R"):
+                changed.append((row.text, graded.answer))
+    assert changed == []
+
+
+def test_no_other_number_of_a_text_is_its_answer():
+    taken = []
+    for row in RIGHT:
+        if row.choices is not None:
+            continue
+        for number in {number.text for number in find_numbers(row.text)}:
+            graded = grade(row.text, "stop", Problem("1", "?", number))
+            if graded.outcome is Outcome.RIGHT and not same_answer(number, row.reference):
+                value = read_value(graded.answer or "")
+                if value is None or value.amounts[0].unit is None:  # the number of a quantity without its unit is fine
+                    taken.append((row.text, number))
+    # "3 dozen" is 3 to whom is asked for dozens; years and marks of sources stand beside words, where no number is wanted.
+    assert [text for text, _ in taken if not re.search(r"\[1\]|dozen|\(\d{4}", text)] == []
+
+
+def test_no_other_word_of_a_text_is_its_answer():
+    taken = []
+    for row in RIGHT:
+        for word in set(re.findall(r"[A-Za-z]{2,}|\b[A-Z]\b", row.text)) if row.choices is None else ():
+            if word.casefold() in row.reference.casefold() or same_answer(word, row.reference):
+                continue
+            if grade(row.text, "stop", Problem("1", "?", word)).outcome is Outcome.RIGHT:
+                taken.append((row.text, word))
+    assert taken == []

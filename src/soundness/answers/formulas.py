@@ -399,7 +399,7 @@ def _same_relation(a: _Formula, b: _Formula) -> bool:
 
 
 _MARK = re.compile(
-    r"\\[a-zA-Z]|[\^=<>≤≥≠√π∞±∪∈∅ℝ⌊⌈∫∑|{}¹²³⁴-⁹]|(?<![^\W\d_])[a-z]\s?[-+*/]\s?[a-z\d]"
+    r"\b(?:sqrt|cbrt|sin|cos|tan|log|ln|exp|abs)\s?\(|\\[a-zA-Z]|[\^=<>≤≥≠√π∞±∪∈∅ℝ⌊⌈∫∑|{}¹²³⁴-⁹]|(?<![^\W\d_])[a-z]\s?[-+*/]\s?[a-z\d]"
     r"|\d\s?[-+*/^]\s?[a-z](?![a-z])|\d\s?[a-z](?![a-z])|\d\s?[-+*/(]\s?\d|\d!|\)\s?\("
     r"|[-+*/]\s?\(|\(\s?-?\d+(?:\.\d+)?\s?,|\d\s?[,;]\s?-?\d|\d\s+(?:and|or)\s+-?\d"
 )

@@ -20,7 +20,7 @@ _FOLD = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code 
 _FOLD |= {ord(mark): "-" for mark in "−–‐‑‒﹣－"}
 _FOLD |= {ord(mark): '"' for mark in "“”„‟"} | {ord(mark): "'" for mark in "’‘‛"}
 _FOLD |= {zero + digit: str(digit) for zero in (0x660, 0x6F0, 0x966) for digit in range(10)}  # Arabic, Persian, Devanagari
-_FOLD |= {ord("\u00a0"): " ", ord("\u3000"): " ", ord("\u200b"): " ", ord("\ufeff"): " "}
+_FOLD |= {ord("\r"): " ", ord("\u00a0"): " ", ord("\u3000"): " ", ord("\u200b"): " ", ord("\ufeff"): " "}
 
 
 def fold(text: str) -> str:
@@ -29,7 +29,7 @@ def fold(text: str) -> str:
     >>> fold("Ａｎｓｗｅｒ：−１８")
     'Answer:-18'
     """
-    return text if text.isascii() else text.translate(_FOLD)
+    return text if text.isascii() and "\r" not in text else text.translate(_FOLD)
 
 
 _STYLES = (
@@ -56,6 +56,7 @@ _NAMED = {
 """TeX command -> the character it stands for."""
 _NAME = re.compile(rf"\\({'|'.join(sorted(map(re.escape, _NAMED), key=len, reverse=True))})(?![a-zA-Z])")
 _GROUPING = re.compile(r"(?<=\d)(?:\{,\}|\\[,!;: ]|~|\\thinspace(?![a-z]))(?=\d{3}(?!\d))")
+_COMPARISONS = ((">=", "≥"), ("<=", "≤"), ("!=", "≠"), ("==", "="))
 _SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:thinspace|hspace\*?\{[^{}]*\}|hfill|\n)(?![a-z])")
 _UNIT_FRACTION = re.compile(r"(?<![\^_])(?<=\s)\\frac\s?\{\s?([a-zA-Z]{1,12})\s?\}\s?\{\s?([a-zA-Z]{1,12}(?:\^\{?\d\}?)?)\s?\}")
 """12 \\frac{m}{s}, its text commands taken off, is 12 m/s; as a formula that is the same."""
@@ -106,6 +107,8 @@ def tidy(text: str) -> str:
     text = money.replace("\x00", "$")
     if text.count("**") % 2:  # one pair of stars is left over: a power as Python writes it
         text = re.sub(r"(?<=[\w)])\*\*(?=[\d({]|-\d|[a-z]\b)", "^", text)
+    for written, sign in _COMPARISONS:
+        text = text.replace(written, sign)
     text = text.replace("**", "").replace("__", "").replace("`", "")
     if "*" in text or "_" in text:
         text = _EMPHASIS.sub(lambda found: found[1] or found[2], text)

@@ -23,10 +23,18 @@ from soundness.answers.choices import read_choice, read_conclusion, read_last_li
 from soundness.answers.equality import compare, letter_of, option_of
 from soundness.answers.formulas import is_formula
 from soundness.answers.markup import fold, tidy
-from soundness.answers.results import Reading, last_number, read_anything, read_formula, read_number, read_text
+from soundness.answers.results import (
+    Reading,
+    before_small_talk,
+    last_number,
+    read_anything,
+    read_formula,
+    read_number,
+    read_text,
+)
 from soundness.answers.statements import Statement, find_statements, next_question, unlabelled_question
 from soundness.answers.texts import REFUSAL, alternatives, binary, core
-from soundness.answers.values import read_value
+from soundness.answers.values import last_special, read_value
 from soundness.records import Finish, Outcome, Problem
 
 __all__ = ["Confidence", "Grade", "Outright", "conclusion_start", "grade", "outright_answers", "read_answer"]
@@ -113,6 +121,9 @@ def _read(segment: str, kind: _Kind, *, source: str, boxed: bool = False, comma:
         turn = _BUT.search(segment)
         return Reading(None) if turn is None else _read(segment[turn.end() :], kind, source=source, boxed=boxed, comma=comma)
     if kind.name == "number":
+        special = _special_of(kind, segment)
+        if special is not None:
+            return special
         reading = read_number(segment, boxed=boxed, comma=comma)
         if reading is None:
             return _otherwise(segment, kind, boxed)
@@ -126,6 +137,15 @@ def _read(segment: str, kind: _Kind, *, source: str, boxed: bool = False, comma:
     if kind.name == "text":
         return read_text(segment, reference=kind.reference, boxed=boxed)
     return read_anything(segment, boxed=boxed, comma=comma)
+
+
+def _special_of(kind: _Kind, segment: str) -> Reading | None:
+    """Return the date, time or ratio in a sentence, where the reference is one and the sentence holds more than it."""
+    wanted = read_value(kind.reference or "")
+    if wanted is None or wanted.kind not in ("date", "time", "ratio") or read_value(segment) is not None:
+        return None
+    found = last_special(tidy(segment), wanted.kind)
+    return None if found is None else Reading(found)
 
 
 def _otherwise(segment: str, kind: _Kind, boxed: bool) -> Reading | None:
@@ -173,7 +193,9 @@ def _stated(text: str, statement: Statement, kind: _Kind, stop: int) -> _Found |
     """Return what a statement says, or None where it names no answer at all."""
     segment = statement.of(text)
     boxed = statement.source == "boxed"
-    if statement.source == "hashes" and not _is_answer_mark(text, statement, kind, stop):
+    if statement.source == "hashes" and not _is_answer_mark(
+        text, statement, kind, before_small_talk(text, statement.start, stop)
+    ):
         return None
     if statement.source in ("reversed", "judged") and not _names_answer(segment, statement.source, kind):
         return None
@@ -324,6 +346,7 @@ def _unmarked(text: str, start: int, stop: int, kind: _Kind) -> _Found | None:
     question = next_question(text, start)
     if question is not None and question < stop and re.search(r"\d|\n", text[start:question].strip()) is not None:
         stop = question
+    stop = before_small_talk(text, start, stop)
     said = text[start:stop]
     lines = [line.strip() for line in said.splitlines() if line.strip(" \t`|-_*")]
     if not lines:
@@ -344,7 +367,7 @@ def _unmarked(text: str, start: int, stop: int, kind: _Kind) -> _Found | None:
         return _Found(span.start, span.stop, False, letter, span, how, False)
     if kind.name in ("text", "formula", "letter", "unknown"):
         return _bare_reply(text, start, stop, whole, kind)
-    reading = last_number(said)
+    reading = _special_of(kind, lines[-1]) or last_number(said)
     if reading is None:
         return None
     return _Found(start, stop, False, reading.answer, _located(text, start, stop, reading.answer), "last number", False)
@@ -365,7 +388,12 @@ def _bare_reply(text: str, start: int, stop: int, whole: str, kind: _Kind) -> _F
         if reading is not None and reading.answer is not None:
             span = _located(text, start, stop, reading.answer)
             return _Found(start, stop, False, reading.answer, span, "last number", False)
-    if len(lines) != 1 or len(whole) > 200 or REFUSAL.match(whole):
+    short = kind.name == "letter" or (kind.name == "text" and binary(kind.reference or "") is not None)
+    if lines and len(lines) > 1 and short and re.search(r"\n\s*\n\s*\S[^\n]*$", whole):
+        lines = lines[-1:]  # a letter or a yes of its own, behind the working
+    elif len(whole) > 200:
+        return None
+    if len(lines) != 1 or REFUSAL.match(lines[0]):
         return None
     line = lines[0]
     if kind.name == "formula":

@@ -16,7 +16,7 @@ from soundness.answers.markup import tidy
 from soundness.answers.texts import binary, core, opening_binary
 from soundness.answers.values import Value, equal_values, find_values, read_value, value_at
 
-__all__ = ["Reading", "last_number", "read_anything", "read_formula", "read_number", "read_text"]
+__all__ = ["Reading", "before_small_talk", "last_number", "read_anything", "read_formula", "read_number", "read_text"]
 
 
 class Reading(NamedTuple):
@@ -133,6 +133,11 @@ def read_number(segment: str, *, boxed: bool = False, comma: bool = False) -> Re
     if len(pieces) > 1 and all(value is not None for value in values):
         same = all(equal_values(values[0], value) for value in values[1:] if value is not None)  # type: ignore[arg-type]
         return Reading(pieces[-1] if same else None)
+    if len(pieces) > 1 and all("=" in piece for piece in pieces):  # x = 2 or x = 4
+        answers = [read_number(piece, comma=comma) for piece in pieces]
+        worth = [None if answer is None or answer.answer is None else read_value(answer.answer) for answer in answers]
+        if not all(value is not None and worth[0] is not None and equal_values(worth[0], value) for value in worth):
+            return Reading(text if is_formula(text) else None)
     gloss = None if boxed else re.match(r"(.*?\S)\s+\([^()]*\)$", text)
     if gloss is not None and (value := read_value(gloss[1], comma=comma)) is not None:
         return Reading(_plain_decimal(gloss[1], value, comma), text[gloss.end(1) :])
@@ -335,6 +340,17 @@ _DISOWNED = re.compile(
 _SENTENCES = re.compile(r"(?<=[.!?])[\s*_]+(?=[^\d\s])|(?<=\d[.!?])\s+(?=[A-Z])|\n+|(?<=[。！？])")
 
 
+def before_small_talk(text: str, start: int, stop: int) -> int:
+    """Return where the offers and good wishes begin that close `text[start:stop]`; `stop` where there are none."""
+    for _ in range(4):
+        end = start + len(text[start:stop].rstrip())
+        line = max(text.rfind("\n", start, end) + 1, start)
+        if line == start or end - line > 300 or not _SMALL_TALK.search(text, line, end):
+            break
+        stop = line
+    return stop
+
+
 def last_number(text: str, *, comma: bool = False) -> Reading | None:
     """Return the number that a text without any statement ends on: of its last sentence that is neither small talk nor a check.
 
@@ -407,6 +423,9 @@ def read_text(segment: str, *, reference: str | None = None, boxed: bool = False
         said = opening_binary(segment)
         if said is not None:
             return Reading(said)
+        verdict = re.search(r"\bis\s+(?:\w+ly\s+)?(true|false|correct|incorrect)\W*$", segment, re.IGNORECASE)
+        if verdict is not None:
+            return Reading(verdict[1])
         if re.search(r"\b(?:yes|true)\b", segment, re.IGNORECASE) and re.search(r"\b(?:no|false)\b", segment, re.IGNORECASE):
             return Reading(None)
     bold = re.match(
@@ -417,6 +436,7 @@ def read_text(segment: str, *, reference: str | None = None, boxed: bool = False
     if bold is not None and bold[1].strip(" .:"):
         return Reading(tidy(bold[1]).strip(" .:"), segment[bold.end() :])
     stripped = tidy(segment).strip().strip("\"'`|").strip()
+    stripped = re.sub(r"^\(?\d{1,2}[.)]\s+(?=[^\W\d])", "", stripped)  # the mark of a list of one
     if re.search(r"\w", stripped):
         stripped = re.sub(r"[\s,;:。，]+$|(?<![.])[.!?]+$", "", stripped).strip().rstrip(".!?,;:* 。").strip() or stripped
     stripped = re.split(r"[。！]", stripped, maxsplit=1)[0].strip() or stripped

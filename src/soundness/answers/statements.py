@@ -305,6 +305,12 @@ _JUDGEMENT = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(r"[\s*_\"']*(?:not\b|n't\b|neither\b|never\b|no longer\b|nicht\b|pas\b|no es\b|不是|ではない)", re.IGNORECASE)
+_NOT_KNOWN = re.compile(
+    # "Not given" denies nothing: it is an option, or says that there is no answer.
+    r"[\s*_\"']*not (?:given|enough|known|stated|listed|determin\w+|sure|certain|applicable"
+    r"|available|possible|provided|specified|clear|in the)\b",
+    re.IGNORECASE,
+)
 _DENIALS = ("isn't", "is not", "wasn't", "was not", "can't be", "cannot be")
 _BUT = re.compile(
     r"(?:\b(?:but(?: rather)?|rather|instead|it is|it's|sondern|mais|sino)\b|而是)[\s,:]*(?:it"
@@ -352,7 +358,7 @@ _ABBREVIATIONS = "".join(
         "Eq",
     )
 )
-_SENTENCE_END = re.compile(rf"[.!?](?=[\s*_\"')\]$]|\\|$)(?<!\b[A-Z]\.){_ABBREVIATIONS}|[。！？]")
+_SENTENCE_END = re.compile(rf"(?<!\.)[.!?](?!\.)(?=[\s*_\"')\]$]|\\|$)(?<!\b[A-Z]\.){_ABBREVIATIONS}|[。！？]")
 _NEW_SENTENCE = re.compile(r"[\s*_\"')\]$]*(?:[A-Z][\w']*[ ,][^\n]|[^\x00-\x7f])")
 _LINE = re.compile(rf"[^\n]{{0,{MAX_STATED}}}")
 _NEXT_LINE = re.compile(
@@ -536,7 +542,7 @@ def _denied(text: str, place: int, about: str, copula: str) -> bool:
 
 def _after_denial(text: str, start: int, stop: int) -> int | None:
     """Return where the answer starts: behind "not A but", at `start` where nothing is denied; None where only a denial is said."""
-    if _NOT.match(text, start, stop) is None:
+    if _NOT.match(text, start, stop) is None or _NOT_KNOWN.match(text, start, stop):
         return start
     turn = _BUT.search(text, start, stop)
     return None if turn is None else turn.end()

@@ -49,6 +49,8 @@ def plain(text: str) -> str:
     Signs stay where they stand for something: in front of a word, behind it, or alone; a hyphen or slash inside a word joins two.
     """
     bare = tidy(text).strip().rstrip(_END)
+    if re.fullmatch(r"[^\W\d_]'+", bare):
+        return bare.casefold()  # x' is not x
     bare = _SUBSCRIPT.sub(r"\1", bare)
     bare = _SPACED_INITIALS.sub("", bare)
     bare = _INITIALS.sub(lambda found: found[0].replace(".", ""), bare)

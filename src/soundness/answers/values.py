@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 from soundness.answers.markup import MAX_ANSWER, tidy
 from soundness.answers.units import Unit, unit_at
 
-__all__ = ["Amount", "Value", "equal_values", "find_values", "read_value", "value_at"]
+__all__ = ["Amount", "Value", "equal_values", "find_values", "last_special", "read_value", "value_at"]
 
 Kind = Literal["number", "ratio", "date", "time", "range", "bound", "division"]
 
@@ -40,6 +40,8 @@ class Amount(NamedTuple):
     """The number."""
     unit: Unit | None = None
     """Its unit; None where it has none that is known; the dimension `%` for percent."""
+    strict: bool = False
+    """Whether it is a number only together with its unit: 5M is 5 molar or five million, and never 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +442,7 @@ def value_at(text: str, start: int, *, comma: bool = False, words: bool = True) 
             readings, stop = [Amount(large)], short.end()
         elif short[0] in ("k", "K", "M", "B", "bn", "T"):  # glued to the digits: 5k; but 300K may be kelvin, 5M molar
             unit = unit_at(text, stop)
-            readings, stop = [Amount(large), *(Amount(value, one) for one in (unit[0] if unit else ()))], short.end()
+            readings, stop = [Amount(large), *(Amount(value, one, True) for one in (unit[0] if unit else ()))], short.end()
             return Value("number", tuple(readings), start=start, stop=stop)
     if money:
         meanings = unit_at(money, 0)
@@ -678,7 +680,8 @@ _BEGINNINGS = sorted(
 )
 _MAY_BEGIN = re.compile(
     # The words that a value may begin with: numbers in words, signs, bounds, months and days, currencies.
-    rf"(?:{'|'.join(_BEGINNINGS)}|moins|menos|meno|half|noon|midday|midnight|between|from|at|no|not|up|maximum|minimum|less|fewer|under"
+    rf"(?:{'|'.join(_BEGINNINGS)}|moins|menos|meno|half|noon|midday|midnight|between|from|at|no"
+    rf"|not|up|maximum|minimum|less|fewer|under"
     r"|below|smaller|lower|strictly|more|greater|larger|bigger|higher|over|above|exceeding|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
     r"|us|ca|au|nz|hk|c)(?![^\W\d_])",
     re.IGNORECASE,
@@ -800,6 +803,33 @@ def find_values(text: str, *, comma: bool = False) -> tuple[Value, ...]:
     return tuple(found)
 
 
+_CLOCK = re.compile(
+    r"(?<![\d:])-?\d{1,12}(?:\.\d+)?(?:\s?:\s?\d{1,12}(?:\.\d+)?){1,3}(?:\s?[ap]\.?\s?m\b\.?)?"
+    r"|\b\d{1,2}\s?[ap]\.?m\b\.?|\bnoon\b|\bmidnight\b",
+    re.IGNORECASE,
+)
+
+
+def last_special(text: str, kind: Kind) -> str | None:
+    """Return the last date (or time, or ratio, as `kind` says) that stands in a sentence, as written, or None.
+
+    >>> last_special("The bus leaves at 9:45 and arrives at 12:15 pm.", "time"), last_special("on March 5, 2021.", "date")
+    ('12:15 pm', 'March 5, 2021')
+    """
+    if kind == "date":
+        found = [match for form in _DATES for match in form.finditer(text) if _date(match[0]) is not None]
+        if not found:
+            return None
+        last = max(found, key=lambda match: (match.end(), -match.start()))
+        return last[0]
+    clocks = [
+        match[0]
+        for match in _CLOCK.finditer(text)
+        if (value := read_value(match[0])) is not None and value.kind in ("time", "ratio")
+    ]
+    return clocks[-1] if clocks else None
+
+
 # --- equality ---------------------------------------------------------------------------------------------------------
 
 
@@ -816,6 +846,8 @@ def _equal_amounts(a: Amount, b: Amount) -> bool:
         return same and _close(a.value * a.unit.factor, b.value * b.unit.factor)
     with_unit, bare = (a, b) if a.unit is not None else (b, a)
     assert with_unit.unit is not None
+    if with_unit.strict:
+        return False
     if _close(with_unit.value, bare.value):
         return True
     return with_unit.unit.dimension == "%" and _close(with_unit.value * with_unit.unit.factor, bare.value)
