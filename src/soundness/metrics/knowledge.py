@@ -23,7 +23,7 @@ class Knowledge(MetricGroup):
     name = "knowledge"
     readers = (Reader.NOBODY,)
     needs = frozenset({Need.FACTS})
-    cost = "nothing in the lookup world; else one short generation of the judge per step"
+    cost = "nothing in a world; else one short generation of the judge per step"
     metrics = (
         Metric(
             name="knowledge_index",
