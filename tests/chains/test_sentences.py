@@ -32,6 +32,9 @@ SENTENCES = [
     # Latin, references
     "Take fruit, i.e. pears, cf. Fig. 3 and Eq. 2.¦ See Sec. 4 too.",
     "Wu et al. say so.¦ See pp. 3 and 4, No. 7.",
+    "It costs Rs. 500, see p. 7 and c. 1900.¦ Ft. Worth is in the U.S.¦ They drove.",
+    "She has a B.Sc. in law.¦ On Sat. Jan. 5 she got her Ph.D.¦ Then she left.",
+    '"Why?" he asked.¦ "Stop!" she said.¦ Yahoo! is a name.',
     # numbers
     "It is 3.14159 or .5 of it, in v1.2.3.¦ Then 5.¦ Then 6.0.",
     "1. Add 2 to it.¦ 2. Stop.",
@@ -49,6 +52,7 @@ SENTENCES = [
     "यह सात है।¦ फिर चौदह।¦ बस",
     "هذا سبعة۔¦ ثم ثمانية؟¦ نعم",
     "ဒါ ခုနစ်။¦နောက်ထပ်",
+    "เรามีเจ็ด¦ แล้วคูณสอง¦ ได้สิบสี่",
     # marks that end none
     "He has 2, 3, ... and 9.¦ Wait...¦ Now go.",
     "5! = 120.¦ Is it?¦ (Yes.)¦ 'Good.'¦ End",

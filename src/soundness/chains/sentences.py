@@ -37,17 +37,19 @@ _BEFORE_MARKER = re.compile(r"(?:[,;:]|\b(?:then|and|first|dann|und|puis))\s+\Z"
 _INLINE_STEP = re.compile(r"(?<=\s)\**(?:Step|STEP|Schritt|Étape|Paso)\s+[0-9]{1,3}\s*[:.)—–-]")
 """Where a text without line breaks numbers its own steps."""
 _NAME_BREAK = re.compile(r"[\s(\[{\"'“‘/–—-]")
+_THAI_BLANK = re.compile(r"(?<=[\u0e00-\u0eff])[ \u00a0](?=[\u0e00-\u0eff])")
+"""Thai and Lao set a blank between sentences and clauses, and no mark."""
 _LOOK_BACK = 32  # characters; no abbreviation is longer, and an unbounded look back is quadratic in "e.g. e.g. e.g. ..."
 
 _ALWAYS = frozenset(
     # Never the last word of a sentence.
     "e.g i.e eg ie vs cf viz resp approx ca dr mr mrs ms mx prof gen col lt capt cpt sgt cmdr maj adm rev hon gov pres sen rep "
     "insp supt st mt mts fr sra bros messrs mme mlle fig figs eq eqs eqn eqns tab sect chap pp vol ref refs thm lem prop cor def "
-    "z.b d.h u.a bzw vgl ggf evtl inkl zzgl nr p.ex p.ej núm art".split()
+    "rs rt seq ibid z.b d.h u.a bzw vgl ggf evtl inkl zzgl nr p.ex p.ej núm art".split()
 )
 _SOMETIMES = frozenset(
     # The last word of a sentence where a new one visibly begins behind them.
-    "etc inc ltd co corp llc plc jr sr esq phd ph.d m.d b.a m.a d.c u.s u.k u.s.a u.n e.u a.m p.m a.d b.c a.k.a al est dept "
+    "etc inc ltd co corp llc plc jr sr esq phd ph.d m.d b.a m.a b.sc m.sc m.b.a d.c u.s u.k u.s.a u.n e.u a.m p.m a.d b.c a.k.a al est dept "
     "univ ave blvd rd apt no nos usw ch sec min max avg hr hrs secs mins oz lb lbs kg km cm mm mi mph pt qt gal yd sq ft in doz "
     "ed eds".split()
 )
@@ -76,10 +78,12 @@ def _is_abbreviation(text: str, sentence: int, stop: int, end: int) -> bool:
     next_word = word[0] if word is not None else ""
     begins = next_word.casefold() in _STARTERS and next_word[:1].isupper()
     low = name.casefold()
-    if low in _ALWAYS:
+    if low in _ALWAYS or name == "Ft":
         return True
+    if low in ("p", "c"):
+        return following.isdigit()  # "p. 5", "c. 1900"
     if name in _MONTHS:
-        return following.isdigit() or following.islower() or following == ","
+        return following.isdigit() or following.islower() or following == "," or next_word in _MONTHS
     if low in _SOMETIMES:
         if low == "in" and not behind[: len(behind) - len(name)].rstrip()[-1:].isdigit():
             return False  # "come in. 5 more": a word, not an inch
@@ -104,6 +108,7 @@ def sentence_starts(text: str, begin: int, end: int, protected: Sequence[tuple[i
     firsts = [first for first, _ in protected]
     events: list[tuple[int, re.Match[str] | None]] = [(mark.end(), mark) for mark in _END.finditer(text, begin, end)]
     events += [(_word_start(text, step.start()), None) for step in _INLINE_STEP.finditer(text, begin, end)]
+    events += [(blank.start(), None) for blank in _THAI_BLANK.finditer(text, begin, end)]
     for first, last in protected:
         inside = re.search(r"[.!?]\s*(?:\\\]|\$\$|\\end\{[a-z*]+\})?\Z", text[max(first, last - _LOOK_BACK) : last])
         if inside is not None and begin < last < end:
@@ -136,7 +141,7 @@ def _ends_sentence(text: str, sentence: int, mark: re.Match[str], following: int
     if sign == "…" or mark[0].startswith(".."):
         return after.isupper()
     if sign in "!?":
-        return after not in "=+-−*/×÷<>^)&|,;:"  # "5! = 120"
+        return after not in "=+-−*/×÷<>^)&|,;:" and not after.islower()  # "5! = 120", "Why?" he asked
     return not _is_abbreviation(text, sentence, mark.start(), end)
 
 
