@@ -49,8 +49,8 @@ _ALWAYS = frozenset(
 )
 _SOMETIMES = frozenset(
     # The last word of a sentence where a new one visibly begins behind them.
-    "etc inc ltd co corp llc plc jr sr esq phd ph.d m.d b.a m.a b.sc m.sc m.b.a d.c u.s u.k u.s.a u.n e.u a.m p.m a.d b.c a.k.a al est dept "
-    "univ ave blvd rd apt no nos usw ch sec min max avg hr hrs secs mins oz lb lbs kg km cm mm mi mph pt qt gal yd sq ft in doz "
+    "etc inc ltd co corp llc plc jr sr esq phd ph.d m.d b.a m.a b.sc m.sc m.b.a d.c u.s u.k u.s.a u.n e.u a.m p.m a.d b.c a.k.a al est "
+    "dept univ ave blvd rd apt no nos usw ch sec min max avg hr hrs secs mins oz lb lbs kg km cm mm mi mph pt qt gal yd sq ft in doz "
     "ed eds".split()
 )
 _MONTHS = frozenset("Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun".split())
