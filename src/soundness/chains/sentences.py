@@ -43,15 +43,15 @@ _LOOK_BACK = 32  # characters; no abbreviation is longer, and an unbounded look 
 
 _ALWAYS = frozenset(
     # Never the last word of a sentence.
-    "e.g i.e eg ie vs cf viz resp approx ca dr mr mrs ms mx prof gen col lt capt cpt sgt cmdr maj adm rev hon gov pres sen rep "
-    "insp supt st mt mts fr sra bros messrs mme mlle fig figs eq eqs eqn eqns tab sect chap pp vol ref refs thm lem prop cor def "
-    "rs rt seq ibid z.b d.h u.a bzw vgl ggf evtl inkl zzgl nr p.ex p.ej núm art".split()
+    "e.g i.e eg ie vs cf viz resp approx ca dr mr mrs ms mx prof gen col lt capt cpt sgt cmdr maj adm rev hon gov "
+    "pres sen rep insp supt st mt mts fr sra bros messrs mme mlle fig figs eq eqs eqn eqns tab sect chap pp vol ref "
+    "refs thm lem prop cor def rs rt seq ibid z.b d.h u.a bzw vgl ggf evtl inkl zzgl nr p.ex p.ej núm art".split()
 )
 _SOMETIMES = frozenset(
     # The last word of a sentence where a new one visibly begins behind them.
-    "etc inc ltd co corp llc plc jr sr esq phd ph.d m.d b.a m.a b.sc m.sc m.b.a d.c u.s u.k u.s.a u.n e.u a.m p.m a.d b.c a.k.a al est "
-    "dept univ ave blvd rd apt no nos usw ch sec min max avg hr hrs secs mins oz lb lbs kg km cm mm mi mph pt qt gal yd sq ft in doz "
-    "ed eds".split()
+    "etc inc ltd co corp llc plc jr sr esq phd ph.d m.d b.a m.a b.sc m.sc m.b.a d.c u.s u.k u.s.a u.n e.u a.m p.m a.d "
+    "b.c a.k.a al est dept univ ave blvd rd apt no nos usw ch sec min max avg hr hrs secs mins oz lb lbs kg km cm mm "
+    "mi mph pt qt gal yd sq ft in doz ed eds".split()
 )
 _MONTHS = frozenset("Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri Sat Sun".split())
 """Capitalised, so that "the sun." and "he sat." stay the ends that they are."""
