@@ -155,5 +155,5 @@ def test_a_toml_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(SettingError, match="there is no file .*none.toml"):
         read_toml(tmp_path / "none.toml")
-    with pytest.raises(TaskError, match="there is no file"):
+    with pytest.raises(TaskError, match="is a folder, and a file was wanted"):
         read_toml(tmp_path, error=TaskError)
