@@ -23,6 +23,12 @@ def test_what_a_library_raises_becomes_one_short_line() -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_a_long_message_loses_its_middle() -> None:
+    message = str(TaskError("begin" + "x" * 1_000_000 + "end"))
+    assert len(message) < 2_001 and message.startswith("begin") and message.endswith("end") and "x ... x" in message
+    assert TaskError("short", 3).args == ("short", 3)
+
+
 def test_our_own_errors_and_interrupts_pass() -> None:
     with pytest.raises(TaskError, match="^as it is$"), boundary("a", "b", ModelError):
         raise TaskError("as it is")

@@ -39,10 +39,22 @@ __all__ = [
 ]
 
 
+MOST_CHARACTERS = 2_000
+"""Longest message: what was handed in may be quoted in it, and may be a megabyte long."""
+
+
 class SoundnessError(Exception):
-    """A situation the user can mend; `exit_code` is what the command line returns (3, error)."""
+    """A situation the user can mend; `exit_code` is what the command line returns (3, error).
+
+    A message of more than MOST_CHARACTERS loses its middle.
+    """
 
     exit_code = 3
+
+    def __init__(self, *parts: object) -> None:
+        half = (MOST_CHARACTERS - 9) // 2
+        long = (isinstance(part, str) and len(part) > MOST_CHARACTERS for part in parts)
+        super().__init__(*(f"{str(p)[:half]} ... {str(p)[-half:]}" if cut else p for p, cut in zip(parts, long, strict=True)))
 
 
 class TaskError(SoundnessError):

@@ -153,12 +153,12 @@ def read_json(path: str | Path, *, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
-    """Yield (line number, value) of a JSON Lines file, empty lines left out; one line is held at a time.
+    """Yield (line number, value) of a JSON Lines file or pipe, empty lines left out; one line is held at a time.
 
     Only a newline ends a line: U+2028 may stand inside a JSON string. Raises FileError naming file and line.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with _opened(path, pipes=True) as file:
         for number, raw in enumerate(_lines(file, path), start=1):
             line = _decode(raw, f"{path} line {number}", first=number == 1).strip()
             if not line:
@@ -377,11 +377,16 @@ def _try_folder(path: Path) -> None:
     temporary.unlink()
 
 
-def _opened(path: Path) -> BufferedReader:
-    """Return a file opened for reading; raises FileError, with near names, where there is none."""
+def _opened(path: Path, *, pipes: bool = False) -> BufferedReader:
+    """Return a file opened for reading; raises FileError, with near names, where there is none.
+
+    A pipe, which may never end or begin, is opened only with `pipes`.
+    """
     try:
         if path.is_dir():
             raise FileError(f"{path} is a folder, and a file was wanted")
+        if not pipes and path.exists() and not path.is_file():
+            raise FileError(f"{path} is a pipe or a device, and a file was wanted")
         return path.open("rb")
     except FileNotFoundError:
         names: list[str] = []

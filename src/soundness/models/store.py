@@ -110,6 +110,8 @@ class Store:
         self._commits: int | None = None
         if read_only and not self.path.is_file():
             raise RunError(f"{self.path} is missing: this run folder has no traces; run the audit with this folder as --out")
+        if self.path.exists() and not self.path.is_file():
+            raise RunError(f"{self.path} is no file: remove it, and the same command computes again what it held")
         try:
             self._connection = self._open()
         except sqlite3.Error as error:
