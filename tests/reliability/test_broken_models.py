@@ -47,7 +47,7 @@ class Broken:
 
 def run(out: Path, *tuned: Any, base: Any = BASE, **options: Any) -> Run:
     given: dict[str, Any] = {"task": "chain-sum", "limit": 6, "metrics": ["info_gain"], "noise_floor": False, **options}
-    return audit(base, tuned, out=out, **given)
+    return audit(base, list(tuned), out=out, **given)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
