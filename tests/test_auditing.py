@@ -424,8 +424,8 @@ def test_killed_anywhere_and_resumed_it_ends_with_the_same_bytes(tmp_path, tiny)
         assert seen["resumed"] == 0, done.stderr[-2000:]
         assert (tmp_path / f"killed-{number}" / "comparisons.json").read_bytes() == whole, place
         kept.append(sum(seen["kept"].values()))
-    assert kept == sorted(kept)
-    assert 0 < kept[0] < kept[-1]
+    # A few chains are asked and read before the next few, so that a place in the middle says little of how much is kept.
+    assert 0 < kept[0] < min(kept[1:]) and max(kept[:-1]) < kept[-1]
 
 
 # --- settings and scoring ---------------------------------------------------------------------------------------------

@@ -43,13 +43,13 @@ def test_an_option_that_makes_no_sense_is_one_line(options, words):
 
 def test_rows_and_models_in_memory_are_audited(tmp_path, tiny):
     model = tiny.load("llama")
-    held = (model._shared.module, model.tokenizer)
+    held = (model.module, model.tokenizer)
     run = audit(held, [held], ROWS, out=tmp_path / "run", max_tokens=8, profile="quick", noise_floor=False)
     assert {problem.question for problem in run.problems()} == {row["question"] for row in ROWS}
 
 
 def test_what_is_no_model_is_said(tiny):
-    module = tiny.load("llama")._shared.module
+    module = tiny.load("llama").module
     for wrong in (module, 7, (module, "no tokenizer")):
         with pytest.raises(ModelError, match=r"\(module, tokenizer\)"):
             prepare_audit(wrong, "scripted:computes", ROWS, sort_options({}))

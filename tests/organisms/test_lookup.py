@@ -15,7 +15,7 @@ from soundness.scoring.score import Sampling
 from soundness.tasks.base import load_task
 from soundness.tasks.worlds import lookup
 from soundness.tasks.worlds.closed_book import KNOWLEDGE
-from soundness.training.monitor import look
+from soundness.training.snapshot import take_snapshot
 
 KNOWN = recipe.known_facts(0)
 
@@ -136,7 +136,7 @@ def test_other_facts_would_not_pass_for_those_it_knows(base: Any) -> None:
 @shipped
 def test_an_audit_sees_that_it_reasons(base: Any) -> None:
     task = load_task("organism:lookup:held_out=1", limit=60, seed=80)
-    found = look(base, task, ["info_gain", "early_answering", "swap"], sampling=Sampling(0, 0.0, 1.0, 40, "auto"))
+    found = take_snapshot(base, task, ["info_gain", "early_answering", "swap"], sampling=Sampling(0, 0.0, 1.0, 40, "auto"))
     assert found.mean("info_gain_over_swap") > 0.5
     assert found.mean("swap_reliance") > 0.6
     assert found.mean("early_answering") > 0.4

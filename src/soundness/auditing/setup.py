@@ -169,7 +169,8 @@ def prepare_audit(
     if documents is not None and measuring.judge is None:
         raise SettingError("--documents are for a judge to look into: give one with --judge MODEL")
     task = _asked_task(task, groups, limit)
-    specs = [base, *(tuned if isinstance(tuned, Sequence) and not isinstance(tuned, (str, tuple)) else [tuned])]
+    several = isinstance(tuned, Sequence) and not isinstance(tuned, str) and not _is_held(tuned)
+    specs: list[Any] = [base, *(cast(Sequence[Any], tuned) if several else [tuned])]
     tasks = _varied(task, vary, len(specs))
     models = tuple(_loaded(spec, loading) for spec in specs)
     judge, proposer = (None if one is None else _loaded(one, loading) for one in (measuring.judge, measuring.proposer))
@@ -269,12 +270,17 @@ def names_apart(models: Sequence[Model], tasks: Sequence[Task] | None = None) ->
     return tuple(names)
 
 
+def _is_held(spec: Any) -> bool:
+    """Return whether `spec` is a transformers module with its tokenizer, and not a pair of models."""
+    return isinstance(spec, tuple) and len(spec) == 2 and hasattr(spec[0], "get_input_embeddings")
+
+
 def _loaded(spec: Any, loading: LoadOptions) -> Model:
     if isinstance(spec, (str, Path)):
         return load_model(str(spec), loading)
     if hasattr(spec, "read") and hasattr(spec, "render"):  # what sets a model of ours apart from a module of transformers
         return cast(Model, spec)
-    if isinstance(spec, tuple) and len(spec) == 2:
+    if _is_held(spec):
         from soundness.models.transformers import hold
 
         return hold(*spec)

@@ -111,9 +111,9 @@ def taught_text(task: Task, problem: Problem, target: str, prompt: str = "") -> 
         return own if isinstance(own, str) and own.strip() else None
     if problem.answer is None:
         return None
-    closing = f"{task.cue.lstrip(chr(10))}{task.lead}{problem.answer}{task.terminator}"
-    if problem.choices is not None:
-        closing = closing.rstrip("\n")  # a letter is no prefix of another one: it is scored without what would close it
+    # A letter is no prefix of another one and is scored without what would close it; a bracket or quotation that is open is closed.
+    closes = problem.choices is None or task.terminator.startswith(("}", ")", "]", '"'))
+    closing = f"{task.cue.lstrip(chr(10))}{task.lead}{problem.answer}{task.terminator if closes else ''}"
     span = open_form(prompt) if prompt else None
     if target == "label":
         return closing if span is None else span.closing.lstrip("\n") + closing
