@@ -84,7 +84,9 @@ def test_samples_and_other_options_arrive(run, tmp_path):
     wanted = {"samples": 2, "temperature": 0.7, "seed": 4}
     assert {name: settings[name] for name in wanted} == wanted
     assert settings["prompting"]["template"] == "shared"
-    assert {"accuracy", "info_gain", "length", "following"} <= set(settings["metrics"]), "what the verdict rests on, and what was named"
+    assert {"accuracy", "info_gain", "length", "following"} <= set(settings["metrics"]), (
+        "what the verdict rests on, and what was named"
+    )
     assert "early_answering" not in settings["metrics"]
 
 
