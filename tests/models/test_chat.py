@@ -193,7 +193,7 @@ def test_a_stale_end_of_text_does_not_let_a_turn_run_on(tiny, tokenizer):
     folder = tiny.folder("llama", tokenizer=tokenizer, name="chatml-with-a-stale-end")
     model = load_model(str(folder), dtype="float32", device="cpu")
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert model.shared.stops == [1, end]
+    assert model.stops == [1, end]
     assert model.instructed
 
 

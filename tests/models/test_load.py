@@ -84,7 +84,7 @@ def test_a_config_without_weights(tmp_path):
 
 def test_damaged_configuration(tmp_path):
     (tmp_path / "config.json").write_text("{")
-    assert one_line(r"cannot read .*config\.json").fullmatch(refusal(tmp_path))
+    assert one_line(r"config\.json is no JSON that can be used").fullmatch(refusal(tmp_path))
     (tmp_path / "config.json").write_text("[]")
     assert one_line("JSON object").fullmatch(refusal(tmp_path))
 

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from soundness.errors import ModelError, SettingError
+from soundness.models import jinja
 from soundness.records import Prompt, Stop, Turn
 from soundness.tasks.prompts import Prompting, plain_text
 
@@ -91,21 +92,17 @@ def fill_template(
             {"role": turn.role, "content": [{"type": "text", "text": turn.content}] if parts else turn.content}
             for turn in conversation
         ]
-        return str(
-            tokenizer.apply_chat_template(
-                messages,
-                chat_template=dated,
-                add_generation_prompt=add_generation_prompt,
-                tokenize=False,
-                **prompting.chat_template_kwargs,
-            )
-        )
+        special = dict(getattr(tokenizer, "special_tokens_map", None) or {})
+        variables = {**special, **prompting.chat_template_kwargs, "add_generation_prompt": add_generation_prompt}
+        return jinja.fill(dated, messages, **variables)
 
     said: Exception | None = None
     for conversation in _ways(turns):
         for parts in (False, True):
             try:
                 text = fill(conversation, parts)
+            except ModelError:  # beyond its limits, whatever it is asked
+                raise
             except Exception as error:  # a template may raise whatever Jinja and its data do
                 said = said or error
                 continue

@@ -5,7 +5,7 @@ smollm2               the embedded default                 smollm2
 organism:NAME         a tiny model of known history        organism:base
 FOLDER                a transformers folder, or a PEFT adapter (its base is found, in its own folder first, and loaded once)
 FILE.gguf             converted once into the user's cache
-ORG/NAME              the Hugging Face hub
+ORG/NAME              the Hugging Face hub, a model or an adapter; ORG/NAME@REVISION for a branch, tag or commit
 BASE+ADAPTER          any of the above with a PEFT adapter on it
 server:URL#NAME       a server: vLLM, SGLang, llama.cpp, OpenAI-compatible completions
 my_file.py:MyModel    a model of a user's own, checked against the contract of back ends
@@ -15,7 +15,6 @@ What begins with a name in `BACKENDS` goes to the loader named there; all else i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +24,17 @@ from soundness.errors import MissingPackage, ModelError, SettingError, Soundness
 from soundness.extensions import is_file_reference, load_object
 from soundness.models.base import Model
 from soundness.models.embedded import EMBEDDED, PREFIX, organism_folder
+from soundness.models.folders import (
+    ADAPTER_CONFIG,
+    check_adapter,
+    check_folder,
+    has_weights,
+    hub_folder,
+    is_hub_name,
+    read_object,
+    split_revision,
+)
+from soundness.models.gguf import RECORD, convert
 from soundness.models.options import LoadOptions, changed
 
 __all__ = ["BACKENDS", "find_base", "load_checkpoint", "load_model", "resolve_source"]
@@ -74,28 +84,57 @@ def _own_model(spec: str) -> Model:
 
 
 def load_checkpoint(spec: str, options: LoadOptions) -> Model:
-    """Return the model that transformers loads for `spec`: an embedded model, a folder, a GGUF file or a hub name, adapters too."""
+    """Return the model that transformers loads for `spec`: an embedded model, a folder, a GGUF file or a hub name, adapters too.
+
+    Whatever a library raises on what lies in the files becomes one line.
+    """
     if not spec.strip():
         raise ModelError("unknown model '': name a folder, a hub name (ORG/NAME), a .gguf file or smollm2")
-    base, adapter = find_base(spec)
-    source = resolve_source(base)
-    if Path(source).is_dir():
-        _check_folder(Path(source), trust_remote_code=options.trust_remote_code, allow_pickle=options.allow_pickle)
-
-    from safetensors import SafetensorError
-
-    from soundness.models.transformers import TransformersModel
-
+    base, adapter = find_base(spec, allow_pickle=options.allow_pickle, fetch=options)
+    source = _folder_of(base, options, adapter if "+" not in spec else None)
+    notes = []
+    if (Path(source) / ADAPTER_CONFIG).is_file():
+        notes.append(
+            f"{base} holds a whole model and an adapter beside it; the whole model is used (BASE+{base} for the adapter)"
+        )
+    if base.endswith(".gguf") and options.dtype is None:
+        # Rounded to 16 bits, the values that were unpacked from the file would be others: 0.03 nats a token in the mean.
+        options = changed(options, {"dtype": str(read_object(Path(source) / RECORD).get("dtype", "float32"))})
     try:
+        from soundness.models.transformers import TransformersModel
+
         model = TransformersModel.load(source, name=spec, adapter=adapter, options=options)
-    except SoundnessError:
+    except (SoundnessError, KeyboardInterrupt, SystemExit):
         raise
     except ImportError as error:
-        raise MissingPackage(error.name or "a package", f"loading {spec}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot load the model {spec!r}: {_first_lines(error)}{_hint(spec)}") from error
+        if error.name is not None:
+            raise MissingPackage(error.name.partition(".")[0], f"loading {spec}") from error
+        raise ModelError(f"cannot load the model {spec!r}: {_one_line(error)}") from error
+    except BaseException as error:  # tokenizers' code in Rust raises what is no Exception where a file makes it panic
+        raise ModelError(f"cannot load the model {spec!r}: {_one_line(error)}{_hint(spec)}") from error
+    for note in notes:
+        model.add_note(note)
     model.taught_plainly = taught_plainly(base, source, adapter)
     return model
+
+
+def _folder_of(base: str, options: LoadOptions, adapter: str | None) -> str:
+    """Return the checked folder of a base; `adapter` is the one that names it, if it was named so."""
+    try:
+        source = resolve_source(base)
+        if not Path(source).is_dir():
+            source = str(hub_folder(source, options))
+    except ModelError as error:
+        if adapter is None:
+            raise
+        raise ModelError(
+            f"the adapter in {adapter} stands on {base!r}, which cannot be found ({error}); where that model lies elsewhere, "
+            f"write BASE+{adapter}"
+        ) from error
+    if (Path(source) / ADAPTER_CONFIG).is_file() and not has_weights(Path(source)):
+        raise ModelError(f"{base} is an adapter itself, and an adapter stands on a whole model: merge it into its base first")
+    check_folder(Path(source), options)
+    return source
 
 
 def taught_plainly(base: str, *places: str | None) -> bool:
@@ -116,8 +155,6 @@ def resolve_source(spec: str) -> str:
     if spec.endswith(".gguf"):
         if not path.is_file():
             raise ModelError(f"there is no GGUF file {spec}{_beside(path)}")
-        from soundness.models.gguf import convert
-
         return str(convert(path))
     if path.is_dir():
         return str(path.resolve())
@@ -125,39 +162,63 @@ def resolve_source(spec: str) -> str:
         raise ModelError(
             f"{spec} is a file; a model is a folder with config.json, a .gguf file, a hub name, or one of {', '.join(EMBEDDED)}"
         )
-    parts = spec.split("/")
-    if len(parts) == 2 and all(parts) and not spec.startswith((".", "~")) and not path.parent.is_dir():
+    # A folder named like the organisation hides no hub name, unless what is asked for is nearly in it.
+    if is_hub_name(spec) and not (path.parent.is_dir() and _beside(path)):
         return spec
     raise ModelError(f"unknown model {spec!r}: no such folder, not a hub name (ORG/NAME), not an embedded model{_hint(spec)}")
 
 
-def find_base(spec: str) -> tuple[str, str | None]:
+def find_base(spec: str, *, allow_pickle: bool = False, fetch: LoadOptions | None = None) -> tuple[str, str | None]:
     """Return the specification of the base that `spec` stands on, and the folder of the adapter on it or None.
 
-    What is no adapter is its own base. Raises ModelError for an adapter without safetensors, or whose base cannot be told.
+    What is no adapter is its own base; so is a merged model that still holds its adapter's files. A hub name is looked at only
+    where `fetch` says how to fetch it. Raises ModelError for an adapter without weights, or whose base cannot be told.
     """
-    base: object
     if "+" in spec and not Path(spec).exists():
-        base, _, adapter = spec.rpartition("+")
-        if not (Path(adapter) / "adapter_config.json").is_file():
-            raise ModelError(f"{adapter} holds no adapter_config.json, so it is no PEFT adapter; BASE+ADAPTER needs one")
-        _check_adapter(Path(adapter))
-        return base, str(Path(adapter).resolve())
+        base, _, named = spec.rpartition("+")
+        folder = _adapter_folder(named, fetch)
+        if not (folder / ADAPTER_CONFIG).is_file():
+            raise ModelError(f"{named} holds no adapter_config.json, so it is no PEFT adapter; BASE+ADAPTER needs one")
+        check_adapter(folder, allow_pickle=allow_pickle)
+        return base, str(folder.resolve())
     folder = Path(spec)
-    config = folder / "adapter_config.json"
-    if not config.is_file():
+    if fetch is not None and not folder.exists() and is_hub_name(spec) and resolve_source(spec) == spec:
+        folder = hub_folder(spec, fetch)
+    if not (folder / ADAPTER_CONFIG).is_file() or has_weights(folder):
         return spec, None
-    _check_adapter(folder)
-    base = _read_json(config).get("base_model_name_or_path")
+    check_adapter(folder, allow_pickle=allow_pickle)
+    return _named_base(folder, spec), str(folder.resolve())
+
+
+def _adapter_folder(named: str, fetch: LoadOptions | None) -> Path:
+    """Return the folder of an adapter that is named by its folder or on the hub."""
+    if fetch is None or Path(named).exists() or not is_hub_name(named):
+        return Path(named)
+    return hub_folder(named, fetch)
+
+
+def _named_base(folder: Path, spec: str) -> str:
+    """Return the specification of the base that an adapter's own files name."""
+    described = read_object(folder / ADAPTER_CONFIG)
+    base = described.get("base_model_name_or_path")
     if kept := _kept_base(folder.resolve(), str(base)):
-        return kept, str(folder.resolve())
+        return kept
     note = folder / "training.json"
-    known = _read_json(note).get("soundness_base") if note.is_file() else None
+    known = read_object(note).get("soundness_base") if note.is_file() else None
     if isinstance(known, str) and (known in EMBEDDED or not Path(str(base)).exists()):
         base = known
     if not isinstance(base, str) or not base:
-        raise ModelError(f"{config} names no base model; write the specification as BASE+{spec}")
-    return base, str(folder.resolve())
+        raise ModelError(f"{folder / ADAPTER_CONFIG} names no base model; write the specification as BASE+{spec}")
+    revision = described.get("revision")
+    if (
+        isinstance(revision, str)
+        and revision
+        and is_hub_name(base)
+        and split_revision(base)[1] is None
+        and not Path(base).exists()
+    ):
+        return f"{base}@{revision}"
+    return base
 
 
 def _kept_base(adapter: Path, named: str) -> str | None:
@@ -167,7 +228,7 @@ def _kept_base(adapter: Path, named: str) -> str | None:
     """
     for folder in (adapter, *adapter.parents[:2]):
         note = folder / "training.json"
-        kept = _read_json(note).get("kept_base") if note.is_file() else None
+        kept = read_object(note).get("kept_base") if note.is_file() else None
         if not isinstance(kept, str) or Path(named).name != kept:
             continue
         if not (folder / kept / "config.json").is_file():
@@ -179,46 +240,10 @@ def _kept_base(adapter: Path, named: str) -> str | None:
     return None
 
 
-def _check_adapter(folder: Path) -> None:
-    if not (folder / "adapter_model.safetensors").is_file():
-        found = ", ".join(sorted(p.name for p in folder.iterdir())[:6])
-        raise ModelError(
-            f"the adapter in {folder} has no adapter_model.safetensors (found {found}); save it again with safetensors"
-        )
-
-
-def _check_folder(folder: Path, *, trust_remote_code: bool, allow_pickle: bool) -> None:
-    """Refuse what would run a stranger's code: pickled weights and custom model files."""
-    config = folder / "config.json"
-    if not config.is_file():
-        found = ", ".join(sorted(p.name for p in folder.iterdir())[:6]) or "nothing"
-        raise ModelError(f"the folder {folder} has no config.json, so it is no transformers model (found {found})")
-    if "auto_map" in _read_json(config) and not trust_remote_code:
-        raise ModelError(
-            f"the model in {folder} runs code of its own (auto_map in config.json); read it, then allow it with --trust-remote-code"
-        )
-    if not any(folder.glob("*.safetensors")) and not allow_pickle:
-        pickles = sorted(p.name for suffix in ("*.bin", "*.pt", "*.pth") for p in folder.glob(suffix))
-        if pickles:
-            raise ModelError(
-                f"the model in {folder} has pickled weights only ({', '.join(pickles[:3])}), and unpickling runs code; "
-                "convert them to safetensors, or allow them with --allow-pickle"
-            )
-        raise ModelError(f"the folder {folder} has a config.json but no weights (*.safetensors)")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
-    if not isinstance(read, dict):
-        raise ModelError(f"{path} should hold a JSON object")
-    return read
-
-
-def _first_lines(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, (KeyError, TypeError, AttributeError, IndexError)):  # their messages alone say little
+        text = f"{type(error).__name__}: {text}"
     return text if len(text) <= 300 else text[:297] + "..."
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, GenerationConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from soundness.errors import MissingPackage, ModelError
-from soundness.models.chat import turn_end
+from soundness.models.adapters import AdapterFolder, grow_rows, put_on
+from soundness.models.folders import ADAPTER_CONFIG
 from soundness.models.options import LoadOptions
 from soundness.models.rotary import Rotary
 
-__all__ = ["SharedModule", "pick_device", "pick_dtype", "quiet"]
+__all__ = ["SharedModule", "load_tokenizer", "pick_device", "pick_dtype", "quiet"]
 
 
 def pick_device(device: str | None) -> torch.device:
@@ -71,14 +75,14 @@ class SharedModule:
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
-        self.adapters: list[str] = []
+        self.adapters: dict[str, AdapterFolder] = {}
+        """Name -> adapter on the layers of the base; off unless asked for."""
+        self.soft_prompts: dict[str, Any] = {}
+        """Name -> PEFT module that puts tokens in front of a text for the base."""
         self.lock = threading.RLock()
-        stops = self.base.generation_config.eos_token_id
-        self.stops: list[int] = [] if stops is None else [stops] if isinstance(stops, int) else list(stops)
-        if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in self.stops:
-            self.stops.append(tokenizer.eos_token_id)
-        # Files often name another end of text than the template's: a model tuned on chat turns ends them by the template's.
-        self.stops += [token for token in turn_end(tokenizer)[0] if token not in self.stops]
+        ends = self.base.generation_config.eos_token_id
+        self.ends: list[int] = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        """Tokens that end a text by the module's own files."""
 
     @classmethod
     def load(cls, source: str, options: LoadOptions) -> SharedModule:
@@ -88,41 +92,63 @@ class SharedModule:
         spread = options.device_map is not None or options.quantization is not None
         device = pick_device(options.device)
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(options.tokenizer or source, **({} if options.tokenizer else hub))
-            if template := options.template_text():
-                tokenizer.chat_template = template
+            tokenizer = load_tokenizer(options.tokenizer or source, options)
+            config = AutoConfig.from_pretrained(source, **hub)
+            kind = _class_of(config, source, remote=remote)
             if options.dtype in (None, "auto"):
                 with torch.device("meta"):
-                    skeleton = AutoModelForCausalLM.from_config(
-                        AutoConfig.from_pretrained(source, **hub), trust_remote_code=remote
-                    )
+                    skeleton = kind.from_config(config, trust_remote_code=remote)
                 dtype = pick_dtype(None, device, sum(p.numel() for p in skeleton.parameters()))
             else:
                 dtype = pick_dtype(options.dtype, device)
-            module, found = AutoModelForCausalLM.from_pretrained(
-                source,
-                dtype=dtype,
-                output_loading_info=True,
-                use_safetensors=None if options.allow_pickle else True,
-                attn_implementation=options.attn_implementation,
-                device_map=options.device_map or (str(device) if options.quantization else None),
-                quantization_config=_quantization(options.quantization, dtype),
-                **hub,
-            )
+            with _without_adapter_files(source) as folder:
+                module, found = kind.from_pretrained(
+                    folder,
+                    dtype=dtype,
+                    output_loading_info=True,
+                    use_safetensors=None if options.allow_pickle else True,
+                    attn_implementation=options.attn_implementation,
+                    device_map=options.device_map or (str(device) if options.quantization else None),
+                    quantization_config=_quantization(options.quantization, dtype),
+                    **hub,
+                )
         if lacking := sorted(found["missing_keys"]):
             # transformers would go on with random numbers in their place.
             raise ModelError(
                 f"the weights of {source} are incomplete: {', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''} "
                 "cannot be found in its files; download or save the model again"
             )
+        spread = spread or getattr(module, "is_quantized", False)  # bitsandbytes places its weights itself
         module = (module if spread else module.to(device)).eval()
         device = module.get_input_embeddings().weight.device if spread else device
         return cls(module, tokenizer, device=device, dtype=dtype)
 
+    def accepts(self, about: AdapterFolder) -> bool:
+        """Return whether an adapter can stand here beside those that do; if not, it needs a base of its own.
+
+        Weights of the base that an adapter keeps would change it for all; kinds that PEFT cannot hold at once stay apart.
+        """
+        if about.changes_base:
+            return False
+        return about.soft or not self.adapters or (about.plain and all(one.plain for one in self.adapters.values()))
+
+    def add_adapter(self, about: AdapterFolder) -> str:
+        """Put an adapter on the base and return its name. Raises ModelError where it does not belong to it, or fits in part."""
+        name = f"adapter{len(self.adapters) + len(self.soft_prompts)}"
+        with self.lock, quiet():
+            if about.rows is not None and not about.soft:
+                grow_rows(self.base, about.rows)
+            wrapped = put_on(self.base if about.soft else self.module, about, name).eval()
+        if about.soft:
+            self.soft_prompts[name] = wrapped
+        else:
+            self.module, self.adapters[name] = wrapped, about
+        return name
+
     def adapter_config(self, adapter: str | None) -> Any:
         """Return the PEFT configuration of the adapter that is on while `using(adapter)`, or None where none is."""
         if adapter is not None:
-            return self.module.peft_config[adapter]
+            return self.soft_prompts.get(adapter, self.module).peft_config[adapter]
         # A module that came with adapters on has them on; one that we put adapters on is then the base alone.
         return None if self.adapters else getattr(self.module, "active_peft_config", None)
 
@@ -136,44 +162,26 @@ class SharedModule:
         """The configuration of the language model."""
         return self.base.config.get_text_config()
 
-    def add_adapter(self, folder: str) -> str:
-        """Put the adapter at `folder` on the base and return its name."""
-        from peft import PeftModel
-
-        name = f"adapter{len(self.adapters)}"
-        with self.lock, quiet():
-            if self.adapters:
-                self.module.load_adapter(folder, adapter_name=name, is_trainable=False)
-            else:
-                self.module = PeftModel.from_pretrained(self.base, folder, adapter_name=name, is_trainable=False)
-            self.module.eval()
-        self.adapters.append(name)
-        return name
-
     def switched(self, adapter: str | None) -> Any:
         """Return the module with `adapter` on, or with every adapter off, until another one is asked for."""
-        if not self.adapters:
-            return self.module
-        inner = self.module.base_model
-        if hasattr(inner, "disable_adapter_layers"):  # adapters that only put tokens in front have no layers to switch off
-            (inner.disable_adapter_layers if adapter is None else inner.enable_adapter_layers)()
-        elif adapter is None:
-            return self.base
-        if adapter is not None and self.module.active_adapter != adapter:
-            self.module.set_adapter(adapter)
-        return self.module
+        if self.adapters:
+            on = adapter in self.adapters
+            (self.module.base_model.enable_adapter_layers if on else self.module.base_model.disable_adapter_layers)()
+            if on and self.module.active_adapter != adapter:
+                self.module.set_adapter(adapter)
+        return self.module if adapter is None else self.soft_prompts.get(adapter, self.module)
 
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[Any]:
         """Give the module with `adapter` switched on, or with every adapter off, to one caller at a time."""
         with self.lock, self._without_defaults():
-            if adapter is not None:
+            if adapter in self.adapters:
                 yield self.switched(adapter)
             elif self.adapters:
                 with self.module.disable_adapter():
-                    yield self.module
+                    yield self.module if adapter is None else self.soft_prompts[adapter]
             else:
-                yield self.module
+                yield self.module if adapter is None else self.soft_prompts[adapter]
 
     @contextmanager
     def _without_defaults(self) -> Iterator[None]:
@@ -184,6 +192,48 @@ class SharedModule:
             yield
         finally:
             self.base.generation_config = defaults
+
+
+def load_tokenizer(source: str, options: LoadOptions) -> Any:
+    """Return the tokenizer at `source`, with the chat template that the options give in place of its own."""
+    hub: dict[str, Any] = {"trust_remote_code": options.trust_remote_code, "revision": options.revision}
+    tokenizer = AutoTokenizer.from_pretrained(source, **({} if options.tokenizer else hub))
+    if template := options.template_text():
+        tokenizer.chat_template = template
+    return tokenizer
+
+
+def _class_of(config: Any, source: str, *, remote: bool) -> Any:
+    """Return the class of transformers that loads a configuration as a language model that writes.
+
+    Models of several senses (Mistral Small 3, Qwen-VL, Gemma 3) are loaded whole and asked in text alone.
+    """
+    kind = type(config)
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING or (remote and getattr(config, "auto_map", None)):
+        return AutoModelForCausalLM
+    if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not getattr(config, "is_encoder_decoder", False):
+        return AutoModelForImageTextToText
+    made = ", ".join(getattr(config, "architectures", None) or ()) or kind.__name__
+    why = (
+        "it reads with an encoder and writes with a decoder"
+        if getattr(config, "is_encoder_decoder", False)
+        else "it does not write text"
+    )
+    raise ModelError(f"{source} is {made}, which is no causal language model: {why}; give a decoder-only model")
+
+
+@contextmanager
+def _without_adapter_files(source: str) -> Iterator[str]:
+    """Give a folder without the adapter files that a merged model may still hold: transformers would load those in place of it."""
+    folder = Path(source)
+    if not (folder / ADAPTER_CONFIG).is_file():
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as view:
+        for path in folder.iterdir():
+            if path.is_file() and not path.name.startswith("adapter_"):
+                (Path(view) / path.name).symlink_to(path.resolve())
+        yield view
 
 
 def _quantization(name: str | None, dtype: torch.dtype) -> Any:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
@@ -15,8 +16,9 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from soundness.errors import ModelError
-from soundness.models.chat import render_prompt, template_of
-from soundness.models.modules import SharedModule, pick_device, pick_dtype, quiet
+from soundness.models.adapters import AdapterFolder, inspect_adapter
+from soundness.models.chat import render_prompt, template_of, turn_end
+from soundness.models.modules import SharedModule, load_tokenizer, pick_device, pick_dtype, quiet
 from soundness.models.options import LoadOptions, Reader
 from soundness.models.packed import CannotPack, read_packed
 from soundness.models.readers import PLAIN_BATCH, Choice, check_probes, choose_reader
@@ -44,7 +46,47 @@ log = logging.getLogger("soundness")
 _PASS_TOKENS = {"cpu": 4096, "cuda": 16384}
 _PASS_SCORED = 512
 
-_loaded: WeakValueDictionary[tuple[str, LoadOptions], SharedModule] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, Any, LoadOptions], SharedModule] = WeakValueDictionary()
+
+
+def _stamp(source: str) -> tuple[tuple[str, int, int], ...]:
+    """Return names, sizes and times of a folder's model files, so that a folder that was written anew is loaded anew."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return ()
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json", ".bin", ".jinja"))
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+def _stops(ends: Sequence[int], tokenizer: Any) -> list[int]:
+    """Return the tokens that end a text: by the module's files, by the tokenizer, and by the chat template.
+
+    Files often name another end of text than the template's; a model tuned on chat turns ends them by the template's.
+    """
+    own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return list(dict.fromkeys([*ends, *own, *turn_end(tokenizer)[0]]))
+
+
+_STRANGERS = 0.01
+"""Share of an adapter's tokens that may have other ids in its base: trainers rename reserved tokens, a hundred at most."""
+
+
+def _check_tokenizer(own: Any, shared: SharedModule, about: AdapterFolder) -> None:
+    """Raise ModelError where an adapter's tokenizer is of another vocabulary than its base, or has tokens without embeddings."""
+    base, mine = shared.tokenizer.get_vocab(), own.get_vocab()
+    other = [token for token, number in mine.items() if base.get(token, number) != number]
+    if len(other) > max(16, _STRANGERS * len(mine)):
+        raise ModelError(
+            f"the adapter in {about.folder} does not belong to this base: {len(other)} of the {len(mine)} tokens of its tokenizer "
+            f"have other ids there, such as {other[0]!r}; give the base it was trained on as BASE+ADAPTER"
+        )
+    rows = max(about.rows or 0, shared.base.get_input_embeddings().weight.shape[0])
+    if mine and max(mine.values()) >= rows:
+        raise ModelError(
+            f"the adapter in {about.folder} does not fit its base: its tokenizer has {max(mine.values()) + 1} tokens and there are "
+            f"embeddings for {rows}; train it again with the embeddings of its new tokens saved (modules_to_save)"
+        )
+
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -59,18 +101,19 @@ def _plain_key(key: str, adapter: str | None) -> str:
 class TransformersModel:
     """A transformers model as a `soundness.models.base.Model`."""
 
-    def __init__(self, shared: SharedModule, name: str, *, adapter: str | None = None, adapter_folder: str | None = None):
+    def __init__(self, shared: SharedModule, name: str, *, adapter: str | None = None, tokenizer: Any = None) -> None:
         self.shared = shared
         self._adapter = adapter
-        self._adapter_folder = adapter_folder
         self.name = name
         self.reader: Reader = "auto"
-        self.tokenizer = shared.tokenizer
+        self.tokenizer = shared.tokenizer if tokenizer is None else tokenizer
         self.device = shared.device
         self.dtype = shared.dtype
         self.notes: list[str] = []
         self.taught_plainly = False
         self.choice: Choice | None = None
+        self.stops = _stops(shared.ends, self.tokenizer)
+        """Tokens that end what it writes."""
 
     @classmethod
     def load(
@@ -78,28 +121,43 @@ class TransformersModel:
     ) -> TransformersModel:
         """Return the model at `source` (folder or hub name), with the PEFT adapter at `adapter` on it where one is given.
 
-        Weights that a living model has loaded from the same source with the same options are used, not loaded again.
+        Weights that a living model has loaded from the same files with the same options are used, not loaded again. Raises
+        ModelError for an adapter that does not fit wholly.
         """
         options = options or LoadOptions()
         device = None if options.device_map else str(pick_device(options.device))
-        key = (source, replace(options, reader="auto", device=device))
+        key = (source, _stamp(source), replace(options, reader="auto", device=device))
+        about = inspect_adapter(Path(adapter)) if adapter is not None else None
         shared = _loaded.get(key)
         if shared is None:
             shared = _loaded[key] = SharedModule.load(source, options)
-        model = cls._on(shared, source, name, adapter)
+        if about is None:
+            model = cls(shared, name or source)
+        else:
+            if not shared.accepts(about):
+                shared = SharedModule.load(source, options)
+            model = cls._with_adapter(shared, about, name or f"{source}+{adapter}", options)
         model.reader = cast(Reader, options.reader)
         return model
 
     @classmethod
-    def _on(cls, shared: SharedModule, source: str, name: str | None, adapter: str | None) -> TransformersModel:
-        if adapter is None:
-            return cls(shared, name or source)
-        model = cls(shared, name or f"{source}+{adapter}", adapter=shared.add_adapter(adapter), adapter_folder=adapter)
+    def _with_adapter(cls, shared: SharedModule, about: AdapterFolder, name: str, options: LoadOptions) -> TransformersModel:
+        own = None
+        if about.has_tokenizer and options.tokenizer is None:
+            with quiet():
+                own = load_tokenizer(str(about.folder), options)
+            _check_tokenizer(own, shared, about)
+        model = cls(shared, name, adapter=shared.add_adapter(about), tokenizer=own)
+        if own is not None and template_of(own) != template_of(shared.tokenizer):
+            model.add_note(f"{name} is asked in the chat template saved with its adapter, which is not its base's")
         if not model._adapter_changes_logits():
-            note = f"the adapter {adapter} changes no logit of its base: the tuned model equals the base"
-            model.notes.append(note)
-            log.warning(note)
+            model.add_note(f"the adapter {about.folder} changes no logit of its base: the tuned model equals the base")
         return model
+
+    def add_note(self, note: str) -> None:
+        """Keep a remark that belongs on the page, and say it now."""
+        self.notes.append(note)
+        log.warning(note)
 
     @cached_property
     def context_length(self) -> int | None:
@@ -119,7 +177,8 @@ class TransformersModel:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{self.vocabulary}/{self.dtype}".encode())
         named: dict[str, torch.Tensor] = {}
-        for key, tensor in self.shared.module.state_dict().items():
+        module = self.shared.soft_prompts.get(self._adapter or "", self.shared.module)
+        for key, tensor in module.state_dict().items():
             owner = next((name for name in self.shared.adapters if f".{name}." in f"{key}."), None)
             if owner in (None, self._adapter):
                 named[_plain_key(key, owner)] = tensor
@@ -183,7 +242,7 @@ class TransformersModel:
         config = GenerationConfig(
             max_new_tokens=max_tokens,
             do_sample=False,
-            eos_token_id=self.shared.stops or None,
+            eos_token_id=self.stops or None,
             pad_token_id=pad,
             use_cache=True,
         )
@@ -200,7 +259,7 @@ class TransformersModel:
     def _finish(self, ids: list[int], until: str | Stop | None, max_tokens: int) -> Generation:
         """Return the generation that `ids` hold, padding, end-of-text and what a `Stop` ends cut off."""
         if isinstance(until, Stop):
-            ends = {*self.shared.stops, *until.ids}
+            ends = {*self.stops, *until.ids}
             end = next((position for position, token in enumerate(ids) if token in ends), None)
             written = ids[: max_tokens if end is None else end]
             kept = until.kept(self.pieces(written))
@@ -208,7 +267,7 @@ class TransformersModel:
                 return Generation(tuple(written[:kept]), "stop")
             return Generation(tuple(written), "length" if end is None else "stop")
         for position, token in enumerate(ids):
-            if token in self.shared.stops:
+            if token in self.stops:
                 return Generation(tuple(ids[:position]), "stop")
             if until and until in self.decode(ids[: position + 1]):
                 return Generation(tuple(ids[: position + 1]), "stop")
@@ -217,7 +276,7 @@ class TransformersModel:
     @property
     def start_id(self) -> int:
         """The id that stands before a text: beginning-of-text where there is one, else end-of-text."""
-        for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, *self.shared.stops):
+        for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, *self.stops):
             if token is not None:
                 return int(token)
         raise ModelError(f"{self.name} has neither a beginning-of-text nor an end-of-text token, so nothing can precede a text")
@@ -225,7 +284,7 @@ class TransformersModel:
     @property
     def pad_id(self) -> int:
         """The id that fills rows of a batch; masked, so that any id does where the tokenizer has none."""
-        return next((int(t) for t in (self.tokenizer.pad_token_id, *self.shared.stops) if t is not None), 0)
+        return next((int(t) for t in (self.tokenizer.pad_token_id, *self.stops) if t is not None), 0)
 
     def read(self, probes: Sequence[Probe]) -> list[Reading]:
         """Return what the model believes of each probe, in the order asked; an empty prefix means the start of a text.
@@ -264,8 +323,7 @@ class TransformersModel:
             self.choice = choose_reader(lambda reader, some, size: self._read(reader, some, size)[0], probes, self.dtype)
             if self.choice.why:
                 note = f"{self.name} is read {self.choice.reader}, which is slower ({'; '.join(self.choice.why)})"
-                self.notes.append(note)
-                log.warning(note)
+                self.add_note(note)
         return self.choice
 
     def _check_index(self, longest: int) -> None:
@@ -351,7 +409,7 @@ class TransformersModel:
 
     def _adapter_changes_logits(self) -> bool:
         ids = torch.arange(3, 19, device=self.device)[None] % int(self.shared.config.vocab_size)
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet():
             with self.shared.using(self._adapter) as module:
                 tuned = module(input_ids=ids).logits
             with self.shared.using(None) as module:

@@ -107,7 +107,7 @@ def make_traces(model: ModelInTraining, task: Task, *, num_traces: int, max_toke
     A first token that ends the text makes no trace. Everything is written and read in batches, the longest texts first.
     """
     prompts = [prompt_of(task, problem, model.tokenizer) for problem in task.problems]
-    stops = {*model.shared.stops}
+    stops = {*model.stops}
     begun: list[tuple[int, int]] = []  # (problem, first token)
     for place, tokens in enumerate(_likeliest(model, [prompt.ids for prompt in prompts], num_traces)):
         begun += [(place, token) for token in tokens if token not in stops]
