@@ -813,7 +813,7 @@ _CLOCK = re.compile(
 def last_special(text: str, kind: Kind) -> str | None:
     """Return the last date (or time, or ratio, as `kind` says) that stands in a sentence, as written, or None.
 
-    >>> last_special("The bus leaves at 9:45 and arrives at 12:15 pm.", "time"), last_special("on March 5, 2021.", "date")
+    >>> last_special("The bus leaves at 9:45 and arrives at 12:15 pm, late.", "time"), last_special("on March 5, 2021.", "date")
     ('12:15 pm', 'March 5, 2021')
     """
     if kind == "date":
