@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM := false
 AXE := build/browser/node_modules/axe-core/axe.min.js
 
 # setup: what users need; develop: what tests and checks need on top.
-.PHONY: setup develop demo browser test test-kernel check package docs bench gpu slow clean
+.PHONY: setup develop demo browser test test-kernel check package docs bench slow clean
 
 setup: $(READY)
 
@@ -64,10 +64,6 @@ package: develop
 
 docs: develop
 	$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
-
-# Wherever a CUDA device is present; says so and stops elsewhere.
-gpu: develop
-	$(BIN)/python -m benchmarks.gpu
 
 bench: develop
 	$(BIN)/python -m benchmarks
