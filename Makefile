@@ -43,7 +43,7 @@ test: develop check browser
 
 # The quick part again with one thread and other kernels: no figure in a test may depend on the processor.
 KERNELS := OMP_NUM_THREADS=1 MKL_ENABLE_INSTRUCTIONS=SSE4_2 ATEN_CPU_CAPABILITY=default OPENBLAS_CORETYPE=Haswell
-QUICK := $(addprefix tests/,answers chains comparison interventions metrics models probes runs scoring statistics tasks)
+QUICK := $(addprefix tests/,comparison interventions metrics probes runs scoring statistics)
 test-kernel: develop
 	$(KERNELS) $(BIN)/python -m pytest -m 'not slow and not smollm2' -n 2 --dist loadfile $(QUICK)
 

@@ -16,6 +16,7 @@ ROOT = Path(soundness.__file__).parent
 REPOSITORY = Path(__file__).parents[1]
 
 TORCH = {
+    "models/adapters.py",
     "models/gguf.py",
     "models/modules.py",
     "models/packed.py",

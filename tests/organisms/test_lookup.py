@@ -136,7 +136,9 @@ def test_other_facts_would_not_pass_for_those_it_knows(base: Any) -> None:
 @shipped
 def test_an_audit_sees_that_it_reasons(base: Any) -> None:
     task = load_task("organism:lookup:held_out=1", limit=60, seed=80)
-    found = take_snapshot(base, task, ["info_gain", "early_answering", "swap"], sampling=Sampling(0, 0.0, 1.0, 40, "auto"))
+    found = take_snapshot(
+        base, task, ["info_gain_over_swap", "early_answering", "swap_reliance"], sampling=Sampling(0, 0.0, 1.0, 40, "auto")
+    )
     assert found.value("info_gain_over_swap") > 0.5
     assert found.value("swap_reliance") > 0.6
     assert found.value("early_answering") > 0.4

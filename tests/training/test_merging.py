@@ -137,8 +137,8 @@ def test_every_adaptation_can_follow(stage_one: Path, coin_task: Task, tmp_path:
     if adaptation == "full":
         assert torch.allclose(audited(out), audited(stage_one), atol=1e-3)
         return
-    module = load_model(str(out), dtype="float32", device="cpu").shared.module
-    with torch.no_grad(), module.disable_adapter():
+    shared = load_model(str(out), dtype="float32", device="cpu").shared
+    with torch.no_grad(), shared.using(None) as module:
         off = module(input_ids=IDS).logits
     assert torch.allclose(off, audited(stage_one), atol=1e-3)
     assert torch.allclose(plain(out), audited(out), atol=1e-4)
